@@ -1,0 +1,1 @@
+"""What every other package stands on: canonical JSON, atomic files, the project."""

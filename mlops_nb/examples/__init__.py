@@ -1,0 +1,1 @@
+"""Reference projects; nothing imports them but their own notebooks."""

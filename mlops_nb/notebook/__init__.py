@@ -1,0 +1,1 @@
+"""A notebook as a function: its signature, its values, its execution, its report."""

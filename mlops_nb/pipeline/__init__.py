@@ -1,0 +1,1 @@
+"""Stages, their fingerprints, and the pipeline that DVC runs."""

@@ -1,0 +1,40 @@
+"""Build mlops_nb; every fact about the distribution is read from `settings.ini`."""
+
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+PLUGINS = "mlops_nb/config/plugins/hydra_plugins"
+
+parser = ConfigParser(delimiters=["="], interpolation=None)
+parser.read(HERE / "settings.ini", encoding="utf-8")
+settings = parser["DEFAULT"]
+
+
+def lines(key: str) -> list[str]:
+    """Return the non-empty lines of a multi-line setting."""
+    return [line.strip() for line in settings[key].splitlines() if line.strip()]
+
+
+setup(
+    version=settings["version"],
+    keywords=settings["keywords"].split(),
+    author=settings["author"],
+    license=settings["license"],
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    install_requires=lines("requirements"),
+    extras_require={
+        key.removeprefix("extra."): lines(key) for key in settings if key.startswith("extra.")
+    },
+    packages=[*find_packages(include=["mlops_nb", "mlops_nb.*"]), "hydra_plugins"],
+    # Hydra discovers plugins in the namespace package `hydra_plugins`, here and in installed wheels.
+    package_dir={"hydra_plugins": PLUGINS},
+    entry_points={
+        "console_scripts": lines("console_scripts"),
+        "papermill.engine": ["mlops_nb = mlops_nb.notebook.execute:Engine"],
+        "nbdev": ["mlops_nb = mlops_nb._modidx:d"],
+    },
+)
