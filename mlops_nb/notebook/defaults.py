@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import datetime
 from collections.abc import Callable
 
 from .scope import Scope
@@ -25,10 +26,23 @@ def read_default(node: ast.expr, value_type: ValueType, scope: Scope) -> object:
     """
     if isinstance(node, ast.Call):
         return _read_call(node, value_type, scope)
+    if isinstance(node, ast.List | ast.Tuple):
+        return [read_default(item, value_type, scope) for item in node.elts]
+    if isinstance(node, ast.Dict):
+        keys = [literal(key) for key in node.keys if key is not None]
+        values = [read_default(item, value_type, scope) for item in node.values]
+        return dict(zip(keys, values, strict=True))
     for arm in value_type.walk():
         if isinstance(node, ast.Attribute) and arm.text == ast.unparse(node.value):
-            return dict(arm.members)[node.attr]
-    return _plain(_arithmetic(node))
+            return _member(node.attr, arm)
+    return _arithmetic(node)
+
+
+def _member(name: str, enum: ValueType) -> object:
+    """Return the value of an enum's member."""
+    if name not in dict(enum.members):
+        raise Unreadable(f"`{enum.text}` has no member `{name}`")
+    return dict(enum.members)[name]
 
 
 def _read_call(node: ast.Call, value_type: ValueType, scope: Scope) -> object:
@@ -42,13 +56,14 @@ def _read_call(node: ast.Call, value_type: ValueType, scope: Scope) -> object:
         if arm.name in ("path", "secret", "enum") and len(node.args) == 1:
             return literal(node.args[0])
         if arm.name in ("date", "datetime"):
-            return "-".join(f"{literal(a):02}" for a in node.args)
+            moment = getattr(datetime, arm.name)(*(literal(argument) for argument in node.args))
+            return str(moment.isoformat())
     if called in ("dict", "list", "tuple", "float") and not node.keywords and len(node.args) <= 1:
         empty: dict[str, object] = {"dict": {}, "list": [], "tuple": [], "float": 0.0}
         convert: dict[str, Callable[..., object]] = {"float": float, "dict": dict}
         return convert.get(called, list)(literal(node.args[0])) if node.args else empty[called]
     if called == "dict" and not node.args:
-        return {key.arg: _plain(literal(key.value)) for key in node.keywords if key.arg}
+        return {key.arg: literal(key.value) for key in node.keywords if key.arg}
     raise Unreadable(f"`{ast.unparse(node)}` cannot be known without executing it")
 
 
@@ -86,12 +101,3 @@ def _arithmetic(node: ast.expr) -> object:
             if type(node.op) in _OPERATIONS and not (right == 0 and isinstance(node.op, ast.Div)):
                 return _OPERATIONS[type(node.op)](left, right)
     return literal(node)
-
-
-def _plain(value: object) -> object:
-    """Return `value` with tuples as lists, as JSON has them."""
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
