@@ -5,11 +5,9 @@
 # %% ../../nbs/lib/notebook/50_values.ipynb #a2ee1e3f
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from ..core.yaml import load_yaml
@@ -19,83 +17,13 @@ from mlops_nb.errors import (
     MissingParameter,
     UnknownParameter,
     UsageError,
-    did_you_mean,
 )
 from .signature import Parameter, Signature
 from .types import ValueType
+from .validate import complaint
 
 # %% auto #0
-__all__ = ['python_type', 'complaint', 'to_source', 'Binding', 'bind', 'parse_assignments']
-
-# %% ../../nbs/lib/notebook/50_values.ipynb #bdd0d73e
-def python_type(value_type: ValueType) -> Any:
-    """Return the type with which pydantic checks values of `value_type`."""
-    import typing
-
-    import pydantic
-
-    inner = tuple(python_type(item) for item in value_type.arguments)
-    if value_type.name in ("literal", "enum"):
-        built: Any = typing.Literal[value_type.choices]
-    elif value_type.name == "union":
-        built = typing.Union[inner]  # noqa: UP007  (the arms are known at run time only)
-    elif value_type.name in ("list", "tuple", "dict") and inner:
-        built = {"list": list, "tuple": tuple, "dict": dict}[value_type.name][inner]  # type: ignore[index]
-    elif value_type.name == "dataclass":
-        fields: dict[str, Any] = {
-            item.name: (python_type(item.type), ... if item.default is None else None)
-            for item in value_type.fields
-        }
-        settings = pydantic.ConfigDict(extra="forbid")
-        built = pydantic.create_model(value_type.text, __config__=settings, **fields)
-    else:
-        built = _plain_type(value_type.name)
-    bounds: dict[str, Any] = dict(value_type.bounds)
-    return typing.Annotated[built, pydantic.Field(**bounds)] if bounds else built
-
-
-def _plain_type(name: str) -> Any:
-    """Return the Python type of a value type without parts."""
-    import datetime
-    import pathlib
-
-    plain = {"int": int, "float": float, "bool": bool, "str": str, "secret": str, "none": None}
-    timed = {"date": datetime.date, "datetime": datetime.datetime, "path": pathlib.Path}
-    return {**plain, **timed, "list": list, "tuple": tuple, "dict": dict, "any": Any}[name]
-
-
-@lru_cache(maxsize=256)
-def _adapter(value_type: ValueType) -> Any:
-    """Return the validator of `value_type`; building one costs more than using it."""
-    import pydantic
-
-    return pydantic.TypeAdapter(python_type(value_type))
-
-
-def complaint(value_type: ValueType, value: object) -> str | None:
-    """Return why `value` does not fit, or `None` if it does."""
-    import pydantic
-
-    try:
-        _adapter(value_type).validate_json(json.dumps(value), strict=True)
-    except TypeError:
-        return f"{value_type.text}, which is written as a JSON value"
-    except pydantic.ValidationError as error:
-        return _expected(value_type, value, error.errors()[0])
-    return None
-
-
-def _expected(value_type: ValueType, value: object, error: Mapping[str, Any]) -> str:
-    """Return what was expected instead of `value`, as specifically as it is known."""
-    if value_type.choices:
-        choices = [str(choice) for choice in value_type.choices]
-        near = did_you_mean(str(value), choices) if isinstance(value, str) else ""
-        suffix = f" ({near})" if near.startswith("did you mean") else ""
-        return f"one of {', '.join(choices)}{suffix}"
-    place = ".".join(str(part) for part in error["loc"] if isinstance(part, str | int))
-    precise = value_type.bounds or value_type.name == "dataclass"
-    detail = f" ({place + ': ' if place else ''}{error['msg']})" if precise else ""
-    return f"{value_type.text}{detail}"
+__all__ = ['to_source', 'Binding', 'bind', 'parse_assignments']
 
 # %% ../../nbs/lib/notebook/50_values.ipynb #aaeb6316
 def to_source(value_type: ValueType, value: Any) -> str:
@@ -255,7 +183,7 @@ def _parse(signature: Signature, name: str, raw: str) -> Any:
     if parameter.secret:
         return raw
     try:
-        value = {"None": None}.get(raw, load_yaml(raw, name)) if raw != "None" else None
+        value = None if raw == "None" else load_yaml(raw, name)
     except ConfigError:
         value = raw
     if complaint(parameter.type, value) is not None and complaint(parameter.type, raw) is None:
