@@ -19,7 +19,7 @@ from ..notebook.stage import Stage
 from ..notebook.values import bind
 
 # %% auto #0
-__all__ = ['Config', 'make_config', 'read_config']
+__all__ = ['Config', 'make_config', 'read_config', 'read_section', 'read_conf_sha']
 
 # %% ../../nbs/lib/config/20_config.ipynb #e3e28324
 @dataclass(frozen=True)
@@ -111,12 +111,31 @@ def read_config(project: Project, stages: Iterable[Stage]) -> Config:
     ConfigError
         If the file is missing, not YAML or not a config of these stages.
     """
+    return make_config(_written_form(project), stages, "params.yaml")
+
+
+def read_section(project: Project, stage: Stage) -> Mapping[str, Any]:
+    """Return one stage's section of `params.yaml`; what other stages hold does not matter."""
+    content = load_yaml(_written_form(project), "params.yaml")
+    sections = content if isinstance(content, dict) else {}
+    return _section(sections.get(stage.name) or {}, stage, "params.yaml")
+
+
+def read_conf_sha(project: Project) -> str:
+    """Return the digest of what `params.yaml` was composed from, empty if there is no such file."""
+    if not project.params_file.is_file():
+        return ""
+    content = load_yaml(_written_form(project), "params.yaml")
+    return str(content.get("conf_sha", "")) if isinstance(content, dict) else ""
+
+
+def _written_form(project: Project) -> str:
+    """Return the text of `params.yaml`."""
     try:
-        text = project.params_file.read_text(encoding="utf-8")
+        return project.params_file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError("params.yaml is missing", hint="run `mlops-nb compose --write`") from None
+        hint = "run `mlops-nb compose --write`"
+        raise ConfigError("params.yaml is missing", hint=hint) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"params.yaml cannot be read ({error})", hint="restore it with `git checkout`"
-        ) from None
-    return make_config(text, stages, "params.yaml")
+        hint = "restore it with `git checkout params.yaml`"
+        raise ConfigError(f"params.yaml cannot be read ({error})", hint=hint) from None
