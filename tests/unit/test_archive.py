@@ -24,7 +24,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from mlops_nb.errors import ModelError
+from mlops_nb.errors import MissingExtra, ModelError
 from mlops_nb.models import archive
 from mlops_nb.models.archive import load_model, save_model
 
@@ -168,3 +168,12 @@ def test_what_cannot_be_kept_is_refused_before_anything_is_written(tmp_path: Pat
 def test_fractions_show_that_reduce_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"fractions\.Fraction"):
         load_model(save_model({"share": Fraction(1, 3)}, tmp_path / "m.skops"))
+
+
+def test_without_skops_the_error_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "skops", None)
+    monkeypatch.setitem(sys.modules, "skops.io", None)
+    with pytest.raises(MissingExtra, match=r"mlops_nb\[models\]"):
+        save_model({}, tmp_path / "m.skops")

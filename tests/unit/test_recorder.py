@@ -348,7 +348,8 @@ def test_dvc_reads_it_as_metrics_curves_and_images(
     changed = json.loads(repository("dvc", "metrics", "diff", "--json"))
     assert changed["metrics/train.json"]["auc"]["diff"] == pytest.approx(0.04)
 
-    plots = json.loads(repository("dvc", "plots", "diff", "--json", "-o", "plots-shown", "HEAD"))
+    shown = repository("dvc", "plots", "diff", "--json", "-o", "plots-shown", "HEAD")
+    plots = json.loads(shown)["data"]
     curve = plots["plots/train/accuracy.csv"][0]["content"]
     points = {(p["rev"], p["step"], p["accuracy"]) for p in curve["data"]["values"]}
     assert ("HEAD", "5", "0.5") in points and ("workspace", "25", "0.75") in points
