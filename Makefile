@@ -74,7 +74,7 @@ lock: dev ## compile requirements/*.txt from settings.ini (LOCK_ARGS=--upgrade f
 clean: ## remove caches and builds; keeps .venv, .nbpy/ and every run
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 		.import_linter_cache .coverage
-	@find mlops_nb nbs tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 dev:
 	$(environment) dev
