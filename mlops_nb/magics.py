@@ -25,7 +25,7 @@ __all__ = ['load_ipython_extension', 'current_stage', 'Listing']
 
 # %% ../nbs/lib/90_magics.ipynb #ab966c36
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Move to the project's root and add `%params` and `%stage`; `%load_ext mlops_nb` calls this."""
+    """Move to the project's root and add the magics; `%load_ext mlops_nb` calls this."""
     here = Path.cwd()
     project = enclosing_project(here)
     if project is not None and project.root != here:
