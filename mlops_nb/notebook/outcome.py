@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 # %% auto #0
-__all__ = ['State', 'CellOutcome', 'Failure', 'Outcome']
+__all__ = ['State', 'Ending', 'CellOutcome', 'Failure', 'Outcome']
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #4dcc4243
 State = Literal[
@@ -25,6 +25,16 @@ State = Literal[
     "cancelled",
 ]
 """How a notebook or a cell stands; a kernel that ended itself counts as `killed:signal`."""
+
+# %% ../../nbs/lib/notebook/60_outcome.ipynb #9a7bb473
+@dataclass(frozen=True)
+class Ending:
+    """How a cell or a notebook ended; `name` and `message` are those of a raised error."""
+
+    state: State
+    cause: str = ""
+    name: str = ""
+    message: str = ""
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #078f5b83
 @dataclass(frozen=True)
@@ -54,8 +64,8 @@ class Failure:
 class Outcome:
     """What one execution of one notebook gave.
 
-    `started` is an ISO 8601 time in UTC; `cpu_seconds` and `peak_memory_bytes` are those of the kernel
-    and its children; `report` is where the report, whole or partial, was written.
+    `started` is an ISO 8601 time in UTC; `cpu_seconds` and `peak_memory_bytes` are those of the
+    kernel and its children; `report` is where the report, whole or partial, was written.
     """
 
     notebook: str

@@ -20,7 +20,7 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
 # %% auto #0
-__all__ = ['Node', 'VOLATILE', 'WIDGET_VIEW', 'WIDGET_STATE', 'identified', 'canonical', 'render', 'unfinished']
+__all__ = ['Node', 'VOLATILE', 'WIDGET_VIEW', 'WIDGET_STATE', 'identified', 'canonical', 'render', 'unfinished', 'stopped_output']
 
 # %% ../../nbs/lib/notebook/80_report.ipynb #04152e81
 def _outputs(outputs: Sequence[Node]) -> list[Node]:
@@ -225,11 +225,20 @@ def unfinished(notebook: Mapping[str, Any], states: Mapping[str, str], cause: st
         if state == "pending" and cause:
             cell["outputs"] = [_note(f"This cell never ran: {cause}.\n")]
         elif state not in ("pending", "running", "ok", "error"):
-            name = {"timeout": "ExecutionTimeout", "cancelled": "ExecutionCancelled"}
-            error = {"ename": name.get(state, "KernelKilled"), "evalue": cause}
-            traceback = [f"{error['ename']}: {cause}"]
-            cell["outputs"].append({"output_type": "error", "traceback": traceback, **error})
+            cell["outputs"].append(stopped_output(state, cause))
     return node
+
+
+def stopped_output(state: str, cause: str) -> Node:
+    """Return the error output of a cell that was stopped from outside."""
+    names = {"timeout": "ExecutionTimeout", "cancelled": "ExecutionCancelled"}
+    name = names.get(state, "KernelKilled")
+    return {
+        "output_type": "error",
+        "ename": name,
+        "evalue": cause,
+        "traceback": [f"{name}: {cause}"],
+    }
 
 
 def _note(text: str) -> Node:
