@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config.config import read_section
 from ..core.files import refuse_unwritable
 from ..core.project import Project, enclosing_project
 from ..errors import NotebookError, OutputMissing, PortError
 from ..notebook.document import Document, read_document
-from ..notebook.outcome import Event, Outcome
+from ..notebook.outcome import Outcome
 from ..notebook.ports import Secret
 from ..notebook.signature import Signature, read_signature
 from ..notebook.stage import read_stage, refuse_outside
 from ..notebook.values import Binding, bind, parse_assignments
+
+if TYPE_CHECKING:
+    from mlops_nb.notebook.journal import Watch
 
 # %% auto #0
 __all__ = ['Order', 'order_stage', 'order_notebook', 'execute_order']
@@ -105,7 +108,7 @@ def execute_order(
     *,
     kernel: str | None = None,
     timeout: float | None = None,
-    watch: Callable[[Event], None] = lambda event: None,
+    watch: Watch = lambda event: None,
 ) -> Outcome:
     """Execute what `order` says, and return the outcome.
 

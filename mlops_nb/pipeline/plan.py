@@ -16,7 +16,7 @@ from ..core.project import Project
 from ..errors import PipelineError
 from ..notebook.stage import read_stages
 from .dvcyaml import differences
-from .fingerprint import code_fingerprint
+from .fingerprint import code_fingerprints
 
 # %% auto #0
 __all__ = ['Plan', 'make_plan', 'read_fingerprints']
@@ -49,7 +49,7 @@ def make_plan(project: Project) -> Plan:
             f"dvc.yaml is out of step with the notebooks: {found[0]}{more}",
             hint="run `mlops-nb pipeline sync`",
         )
-    fingerprints = {stage.name: code_fingerprint(project.root, stage.document) for stage in stages}
+    fingerprints = code_fingerprints(project.root, stages)
     source = Source(project.conf, stages)
     recomposed = read_conf_sha(project) != source.sha
     if recomposed:

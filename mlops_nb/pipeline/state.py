@@ -15,7 +15,7 @@ from ..core.project import Project
 from ..core.yaml import load_yaml
 from ..notebook.stage import Stage
 from .dvc import status
-from .fingerprint import code_fingerprint
+from .fingerprint import code_fingerprints
 
 # %% auto #0
 __all__ = ['StageState', 'stage_states']
@@ -36,20 +36,26 @@ class StageState:
         return "fresh" if self.fresh else f"stale: {', '.join(self.reasons)}"
 
 
+_OF_FILES = ("dep", "out", "stage")
+"""The kinds of DVC's reasons that the sources do not explain."""
+
+
 def stage_states(project: Project, stages: Iterable[Stage]) -> Mapping[str, StageState]:
     """Return the state of each stage, from its sources, `dvc.lock` and DVC's own status."""
     known = tuple(stages)
     lock = _lock(project)
     config_is_old = read_conf_sha(project) != Source(project.conf, known).sha
     sections = {} if config_is_old else read_config(project, known).to_dict()
+    fingerprints = code_fingerprints(project.root, known)
     files = status(project)
     states: dict[str, StageState] = {}
     for stage in known:
         ran = lock.get(stage.name)
-        reasons = ["never run"] if ran is None else _changes(project, stage, ran, sections)
+        reasons = ["never run"] if ran is None else _changes(stage, ran, fingerprints, sections)
         if config_is_old:
             reasons.append("conf changed since params.yaml was composed")
-        reasons += [reason for reason in files.get(stage.name, ()) if reason not in reasons]
+        if ran is not None:
+            reasons += [str(r) for r in files.stale.get(stage.name, ()) if r.kind in _OF_FILES]
         states[stage.name] = StageState(tuple(reasons))
     return _with_upstream(known, states)
 
@@ -62,13 +68,16 @@ def _lock(project: Project) -> Mapping[str, Any]:
 
 
 def _changes(
-    project: Project, stage: Stage, ran: Mapping[str, Any], sections: Mapping[str, Any]
+    stage: Stage,
+    ran: Mapping[str, Any],
+    fingerprints: Mapping[str, str],
+    sections: Mapping[str, Any],
 ) -> list[str]:
     """Return what differs between a stage's sources and those it last ran with."""
     reasons = []
     recorded = ran.get("params") or {}
     code = (recorded.get("plan.json") or {}).get(f"code.{stage.name}")
-    if code != code_fingerprint(project.root, stage.document):
+    if code != fingerprints[stage.name]:
         reasons.append("code changed")
     before = (recorded.get("params.yaml") or {}).get(stage.name) or {}
     now = sections.get(stage.name, before)
