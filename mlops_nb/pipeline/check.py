@@ -13,7 +13,7 @@ from ..config.schema import Source
 from ..core.project import Project, find_project
 from ..errors import CheckFailed, ConfigError, MlopsNbError, PipelineError
 from ..notebook.stage import Stage, read_stage
-from .dvcyaml import differences
+from .plan import refuse_out_of_step
 
 # %% auto #0
 __all__ = ['check_project']
@@ -55,11 +55,7 @@ def _pipeline_findings(project: Project, stages: tuple[Stage, ...]) -> Iterator[
         yield PipelineError("nbs/pipeline holds no notebook", hint="add NN_<stage>.ipynb there")
         return
     try:
-        for difference in differences(project, stages):
-            yield PipelineError(
-                f"dvc.yaml is out of step with the notebooks: {difference}",
-                hint="run `mlops-nb pipeline sync`",
-            )
+        refuse_out_of_step(project, stages)
     except MlopsNbError as error:
         yield error
 

@@ -134,7 +134,7 @@ def execute_order(
     refuse_unwritable(order.report)
     outputs = _outputs(order)
     for path in outputs:
-        refuse_unwritable(order.root / path)
+        refuse_unwritable(order.root / path, may_be_directory=True)
     secrets = {reference: Secret(reference) for reference in order.binding.references}
     environ = dict(order.binding.environ)
     revealed = [

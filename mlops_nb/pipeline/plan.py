@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..config.config import read_conf_sha, read_config
@@ -14,12 +14,12 @@ from ..config.schema import Source
 from ..core.files import write_atomic
 from ..core.project import Project
 from ..errors import PipelineError
-from ..notebook.stage import read_stages
+from ..notebook.stage import Stage, read_stages
 from .dvcyaml import differences
 from .fingerprint import code_fingerprints
 
 # %% auto #0
-__all__ = ['Plan', 'make_plan', 'read_fingerprints']
+__all__ = ['Plan', 'make_plan', 'refuse_out_of_step', 'read_fingerprints']
 
 # %% ../../nbs/lib/pipeline/85_plan.ipynb #3aab3d7b
 @dataclass(frozen=True)
@@ -42,13 +42,7 @@ def make_plan(project: Project) -> Plan:
     stages = read_stages(project)
     if not stages:
         raise PipelineError("nbs/pipeline holds no notebook", hint="add NN_<stage>.ipynb there")
-    found = differences(project, stages)
-    if found:
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise PipelineError(
-            f"dvc.yaml is out of step with the notebooks: {found[0]}{more}",
-            hint="run `mlops-nb pipeline sync`",
-        )
+    refuse_out_of_step(project, stages)
     fingerprints = code_fingerprints(project.root, stages)
     source = Source(project.conf, stages)
     recomposed = read_conf_sha(project) != source.sha
@@ -63,6 +57,17 @@ def make_plan(project: Project) -> Plan:
     facts = json.dumps({"code": fingerprints}, indent=2, sort_keys=True) + "\n"
     write_atomic(project.plan_file, facts)
     return Plan(recomposed, changed, fingerprints)
+
+
+def refuse_out_of_step(project: Project, stages: Sequence[Stage]) -> None:
+    """Raise a `PipelineError` if `dvc.yaml` is not what the ports of `stages` say."""
+    found = differences(project, stages)
+    if found:
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        raise PipelineError(
+            f"dvc.yaml is out of step with the notebooks: {', '.join(found[:3])}{more}",
+            hint="run `mlops-nb pipeline sync`",
+        )
 
 
 def read_fingerprints(project: Project) -> Mapping[str, str]:

@@ -103,7 +103,7 @@ def error(values, fitted):
 ''',
 }
 CONF = {
-    "conf/config.yaml": "defaults:\n  - stages\n  - train: mean\n  - _self_\n\nprepare:\n  rows: 20\n",
+    "conf/config.yaml": "defaults: [stages, {train: mean}, _self_]\n\nprepare:\n  rows: 20\n",
     "conf/train/mean.yaml": "family: mean\n",
     "conf/train/median.yaml": "family: median\nmax_depth: 4\n",
 }
@@ -229,7 +229,7 @@ def make_shop(root: Path) -> Shop:
 
 @pytest.fixture(scope="session")
 def finished_shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """The project after its first `dvc repro`; not to be changed."""
+    """Return the project after its first `dvc repro`; it is not to be changed."""
     shop = make_shop(tmp_path_factory.mktemp("finished") / "shop")
     shop.repro()
     shop.commit()
@@ -238,7 +238,7 @@ def finished_shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 @pytest.fixture
 def shop(finished_shop: Shop, tmp_path: Path) -> Iterator[Shop]:
-    """A copy of the finished project, to change at will."""
+    """Give a copy of the finished project, to change at will."""
     copy = tmp_path / "shop"
     shutil.copytree(finished_shop.root, copy, symlinks=True)
     yield Shop(copy)

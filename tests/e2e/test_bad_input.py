@@ -208,7 +208,7 @@ def test_parameter_without_a_value_is_refused(shop: Shop) -> None:
 def test_stage_with_an_unreadable_line_names_the_line(shop: Shop) -> None:
     set_parameters(shop, "shrink: float = 1.0", "shrink: float = 1.0\nprint(shrink)")
 
-    assert "line 11" in refused(shop, "execute", TRAIN)
+    assert "line 12" in refused(shop, "execute", TRAIN)
 
 
 def test_all_findings_of_a_check_are_reported_at_once(shop: Shop) -> None:

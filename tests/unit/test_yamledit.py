@@ -10,9 +10,7 @@ words = st.text("abcxyz/.-_é0 '#:", min_size=1, max_size=8)
 scalars = st.one_of(words, st.integers(-9, 99), st.booleans(), st.none())
 trees = st.recursive(
     scalars,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4), st.dictionaries(words, inner, max_size=4)
-    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(words, inner, max_size=4)),
     max_leaves=12,
 )
 documents = st.dictionaries(words, trees, min_size=1, max_size=4)
