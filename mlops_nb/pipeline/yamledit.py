@@ -56,7 +56,7 @@ def _dump(value: object, keys_above: int, *, flow: bool = False) -> str:
 
 def _dump_lines(value: object, keys_above: int) -> str:
     """Return keys or entries as lines to insert among others in block style."""
-    node = _Dumper(io.StringIO(), sort_keys=False).represent_data(value)
+    node: Any = _Dumper(io.StringIO(), sort_keys=False).represent_data(value)
     _set_styles(node, keys_above, False)
     node.flow_style = False
     return _serialized(node)

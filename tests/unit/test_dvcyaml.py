@@ -116,7 +116,7 @@ def test_what_people_wrote_survives_to_the_letter(project: Project) -> None:
     by_hand = (
         project.dvc_file.read_text()
         .replace("stages:\n", "# our pipeline\nvars: [a.yaml]\nstages:\n", 1)
-        .replace("    - train\n", "    - train   # its section\n    - other.key\n")
+        .replace("    - train\n", "    - train   # its section\n    - other.key\n    - more.yaml:\n")
         .replace("train:\n    cmd: ", "train:\n    desc: 'slow'\n    frozen: false\n    cmd: ", 1)
         .replace("- models/model.skops", "- models/model.skops: {persist: true}  # big")
         .replace("30_train.ipynb\n", "30_train.ipynb --timeout 600\n")
@@ -163,6 +163,37 @@ def test_a_stage_that_loses_its_parameters_loses_its_section(project: Project) -
     sync(project)
     notebook(project.pipeline / "30_train.ipynb", TRAIN.replace("\nseed: int = 0", ""))
     assert sync(project).differences == ("train.params still has train",)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "keys"),
+    [
+        ("size: int = 1", ["train", "train.size"]),
+        ("window: dict = {'size': 3, 'n': 1}", ["train", "train.window.size"]),
+        ("sizes: list = [1, 2]", ["train"]),
+    ],
+)
+def test_parameters_that_the_run_cache_skips_in_a_section_are_listed_by_key(
+    project: Project, parameter: str, keys: list[str]
+) -> None:
+    sync(project)
+    notebook(project.pipeline / "30_train.ipynb", TRAIN + "\n" + parameter)
+    sync(project)
+    params = yaml.safe_load(project.dvc_file.read_text())["stages"]["train"]["params"]
+    assert params == [*keys, {"plan.json": ["code.train"]}]
+    notebook(project.pipeline / "30_train.ipynb", TRAIN)
+    sync(project)
+    assert project.dvc_file.read_text() == text_of(project)
+
+
+def test_what_cannot_be_listed_for_the_run_cache_is_refused(project: Project) -> None:
+    notebook(project.pipeline / "30_train.ipynb", TRAIN + "\nlayers: list = [{'size': 3}]")
+    with pytest.raises(PipelineError, match=r"`train.layers.size` would be overlooked"):
+        sync(project)
+    (project.pipeline / "30_train.ipynb").unlink()
+    notebook(project.pipeline / "30_size.ipynb", TRAIN)
+    with pytest.raises(PipelineError, match=r"`size` would be overlooked"):
+        sync(project)
 
 
 def test_a_notebook_that_is_gone_takes_its_stage_and_no_other(project: Project) -> None:
