@@ -28,8 +28,10 @@ setup(
     extras_require={
         key.removeprefix("extra."): lines(key) for key in settings if key.startswith("extra.")
     },
-    # Hydra discovers plugins in the namespace package `hydra_plugins`.
+    # Hydra finds plugins in the namespace package `hydra_plugins`. It lies beside mlops_nb because
+    # nbdev-export puts an `__init__.py` into every folder in there, which would end the namespace.
     packages=[*find_packages(include=["mlops_nb", "mlops_nb.*"]), "hydra_plugins"],
+    package_data={"mlops_nb": ["py.typed"]},
     entry_points={
         "console_scripts": lines("console_scripts"),
         "papermill.engine": ["mlops_nb = mlops_nb.notebook.execute:Engine"],

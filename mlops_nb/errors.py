@@ -244,9 +244,8 @@ class KernelKilled(ExecutionError):
 
     def __init__(self, notebook: str, cell: int | None, cause: str, *, report: Path | None) -> None:
         self.notebook, self.cause = notebook, cause
-        place = f"cell {cell}" if cell else "before the first cell"
         super().__init__(
-            f"{notebook}, {place}: the kernel died ({cause})", report=report, cell=cell
+            f"{notebook}, {_place(cell)}: the kernel died ({cause})", report=report, cell=cell
         )
 
 
@@ -260,7 +259,9 @@ class ExecutionTimeout(ExecutionError):
     ) -> None:
         self.notebook, self.seconds = notebook, seconds
         super().__init__(
-            f"{notebook}, cell {cell}: not finished after {seconds:g} s", report=report, cell=cell
+            f"{notebook}, {_place(cell)}: not finished after {seconds:g} s",
+            report=report,
+            cell=cell,
         )
 
 
@@ -271,4 +272,9 @@ class ExecutionCancelled(ExecutionError):
 
     def __init__(self, notebook: str, cell: int | None, *, report: Path | None) -> None:
         self.notebook = notebook
-        super().__init__(f"{notebook}, cell {cell}: interrupted", report=report, cell=cell)
+        super().__init__(f"{notebook}, {_place(cell)}: interrupted", report=report, cell=cell)
+
+
+def _place(cell: int | None) -> str:
+    """Return where in its run a notebook was."""
+    return f"cell {cell}" if cell else "before the first cell"

@@ -25,15 +25,16 @@ __all__ = ['load_ipython_extension', 'current_stage', 'Listing']
 
 # %% ../nbs/lib/90_magics.ipynb #ab966c36
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Move to the project's root and add `%params` and `%stage`; `%load_ext mlops_nb` calls this."""
+    """Move to the project's root and add the magics; `%load_ext mlops_nb` calls this."""
     here = Path.cwd()
     project = enclosing_project(here)
     if project is not None and project.root != here:
         os.chdir(project.root)
         print(f"mlops_nb: now in the project's root, {os.path.relpath(project.root, here)}")
     magics = _Magics(shell)
-    shell.register_magic_function(magics.params, "line", "params")
-    shell.register_magic_function(magics.stage, "line", "stage")
+    register: Any = shell.register_magic_function  # IPython's annotations do not fit its use
+    register(magics.params, "line", "params")
+    register(magics.stage, "line", "stage")
 
 # %% ../nbs/lib/90_magics.ipynb #3ac8267c
 def current_stage(project: Project, environ: Mapping[str, str], names: Mapping[str, Any]) -> Stage:
@@ -112,7 +113,9 @@ class _Magics:
         section = _section(project, stage, overrides)
         binding = bind(stage.signature, section)
         cell = stage.document.parameters_cell
-        self._shell.ex(f"{cell.source if cell else ''}\n{binding.source}")
+        self._shell.ex(  # type: ignore[no-untyped-call]
+            f"{cell.source if cell else ''}\n{binding.source}"
+        )
         rows = [
             [p.name, repr(binding.values.get(p.name, p.expression)), p.help]
             for p in stage.signature.parameters

@@ -1,6 +1,7 @@
 """Commands on the pipeline: `plan`, `pipeline`, `check`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -61,7 +62,7 @@ def show(mermaid: bool, as_json: bool) -> None:
         click.echo(diagram(stages))
         return
     states = stage_states(project, stages)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "stage": stage.name,
             "notebook": stage.where,
@@ -83,7 +84,7 @@ def show(mermaid: bool, as_json: bool) -> None:
                 r["stage"],
                 "\n".join(r["reads"]),
                 "\n".join(r["writes"]),
-                str(states[str(r["stage"])]),
+                str(states[r["stage"]]),
             ]
             for r in rows
         ],

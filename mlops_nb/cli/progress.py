@@ -1,12 +1,15 @@
 """Progress by cell: live on a terminal, plain lines in a pipe; always on standard error."""
 
+from __future__ import annotations
+
 import sys
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlops_nb.notebook.outcome import Event
+if TYPE_CHECKING:
+    from mlops_nb.notebook.journal import Event
 
 
 class Progress:
@@ -17,7 +20,7 @@ class Progress:
         self._live: Any = None
         self._task: Any = None
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Progress:
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -46,11 +49,9 @@ class Progress:
 
     def watch(self, event: Event) -> None:
         """Show one event."""
+        done = event.position - (event.kind == "started")
         if self._live is not None:
-            done = event.done
             self._live.update(self._task, completed=done, total=event.total, title=event.title)
         elif event.kind == "finished":
-            place = f"[{event.done}/{event.total}]"
-            click.echo(
-                f"{self._name} {place} {event.state} {event.seconds:.1f} s  {event.title}", err=True
-            )
+            place = f"[{done}/{event.total}] {event.state} {event.wall_seconds:.1f} s"
+            click.echo(f"{self._name} {place}  {event.title}", err=True)

@@ -66,9 +66,7 @@ def make_config(text: str, stages: Iterable[Stage], where: str) -> Config:
     ParameterError
         If a section does not fit its stage's signature.
     """
-    content = load_yaml(text, where)
-    if not isinstance(content, dict):
-        raise ConfigError(f"{where}: not a config", hint="run `mlops-nb compose --write`")
+    content = _mapping(text, where)
     sha = str(content.pop("conf_sha", ""))
     shared = content.pop("shared", None)
     by_name = {stage.name: stage for stage in stages}
@@ -78,17 +76,19 @@ def make_config(text: str, stages: Iterable[Stage], where: str) -> Config:
             raise ConfigError(f"{where}: section `{name}` belongs to no stage", hint=hint)
     sections: dict[str, Mapping[str, Any]] = {"shared": shared} if shared else {}
     for name, stage in by_name.items():
-        sections[name] = _section(content.get(name) or {}, stage, where)
+        sections[name] = _section(content.get(name), stage, where)
     return Config(MappingProxyType(sections), sha, text)
 
 
-def _section(values: object, stage: Stage, where: str) -> Mapping[str, Any]:
+def _section(values: Any, stage: Stage, where: str) -> Mapping[str, Any]:
     """Return a section that fits its stage."""
     place = f"{where}, section `{stage.name}`"
-    if not isinstance(values, dict):
+    if values is None and stage.configured:
+        raise ConfigError(f"{place} is missing", hint="run `mlops-nb compose --write`")
+    if not isinstance(values or {}, dict):
         raise ConfigError(f"{place} is not a mapping", hint="write `name: value` lines")
     signature = Signature(place, stage.signature.parameters, ())
-    given = {name: value for name, value in values.items() if value != MISSING}
+    given = {name: value for name, value in (values or {}).items() if value != MISSING}
     for name in given:
         if name not in signature.names:
             raise UnknownParameter(str(name), signature.names, place)
@@ -116,17 +116,23 @@ def read_config(project: Project, stages: Iterable[Stage]) -> Config:
 
 def read_section(project: Project, stage: Stage) -> Mapping[str, Any]:
     """Return one stage's section of `params.yaml`; what other stages hold does not matter."""
-    content = load_yaml(_written_form(project), "params.yaml")
-    sections = content if isinstance(content, dict) else {}
-    return _section(sections.get(stage.name) or {}, stage, "params.yaml")
+    sections = _mapping(_written_form(project), "params.yaml")
+    return _section(sections.get(stage.name), stage, "params.yaml")
 
 
 def read_conf_sha(project: Project) -> str:
     """Return the digest of what `params.yaml` was composed from, empty if there is no such file."""
     if not project.params_file.is_file():
         return ""
-    content = load_yaml(_written_form(project), "params.yaml")
-    return str(content.get("conf_sha", "")) if isinstance(content, dict) else ""
+    return str(_mapping(_written_form(project), "params.yaml").get("conf_sha", ""))
+
+
+def _mapping(text: str, where: str) -> dict[Any, Any]:
+    """Return the mapping that `text` says."""
+    content = load_yaml(text, where)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where}: not a config", hint="run `mlops-nb compose --write`")
+    return content
 
 
 def _written_form(project: Project) -> str:

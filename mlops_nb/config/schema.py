@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, make_dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, Optional
 
@@ -24,6 +25,13 @@ MISSING = "???"
 """How Hydra writes a value that must be given."""
 
 _OMEGACONF = {"int": int, "float": float, "bool": bool, "str": str, "path": str, "secret": str}
+
+
+class _Choice(Enum):
+    """A choice among texts; it is written as the text itself, also inside an interpolation."""
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def section_class(stage: Stage) -> type:
@@ -44,9 +52,20 @@ def omegaconf_type(value_type: ValueType) -> Any:
     if value_type.name == "union" and len(arms) == 1 and len(value_type.arguments) == 2:
         inner = omegaconf_type(arms[0])
         return inner if inner is Any else Optional[inner]
+    if value_type.choices and all(isinstance(choice, str) for choice in value_type.choices):
+        return _choice(value_type)
     if value_type.name == "list" and value_type.arguments:
         return list[omegaconf_type(value_type.arguments[0])]  # type: ignore[misc]
     return _OMEGACONF.get(value_type.name, Any)
+
+
+def _choice(value_type: ValueType) -> Any:
+    """Return the enum of a literal's texts; `Any` if one of them cannot be a member's name."""
+    build: Any = _Choice  # the functional form of Enum has no types
+    try:
+        return build(value_type.name, {str(choice): choice for choice in value_type.choices})
+    except ValueError:
+        return Any
 
 
 def config_class(stages: Iterable[Stage], sha: str, shared: bool) -> type:

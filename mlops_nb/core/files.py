@@ -61,13 +61,13 @@ def _umask() -> int:
     return mask
 
 # %% ../../nbs/lib/core/20_files.ipynb #d41e670d
-def refuse_unwritable(path: Path) -> None:
+def refuse_unwritable(path: Path, *, may_be_directory: bool = False) -> None:
     """Raise `UnwritablePath` now if `path` could not be written later; make its directory."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwritablePath(path, error.strerror or str(error)) from error
-    if path.is_dir():
+    if path.is_dir() and not may_be_directory:
         raise UnwritablePath(path, "it is a directory")
     if not os.access(path.parent, os.W_OK | os.X_OK) or (
         path.exists() and not os.access(path, os.W_OK)
