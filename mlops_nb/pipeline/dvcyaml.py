@@ -39,14 +39,50 @@ def _stage_body(project: Project, stage: Stage) -> Body:
     body: Body = {
         "cmd": f"mlops-nb execute {stage.where}",
         "deps": list(reads(stage)),
-        "params": [*([stage.name] if stage.configured else []), fact],
+        "params": [*_config_keys(stage), fact],
         "outs": [*port_paths(stage, "out"), stage.report],
         "metrics": [{path: {"cache": False}} for path in port_paths(stage, "metrics")],
         "plots": [{path: {"x": "step"}} for path in port_paths(stage, "plots")],
     }
     return {key: value for key, value in body.items() if value}
 
+# %% ../../nbs/lib/pipeline/45_dvcyaml.ipynb #0d89f252
+_UNSEEN = ("size", "nfiles")
 
+
+def _config_keys(stage: Stage) -> list[str]:
+    """Return the keys of `params.yaml` that a stage depends on."""
+    if not stage.configured:
+        return []
+    keys = [stage.name]
+    for parameter in stage.configured:
+        keys += _unseen_keys(f"{stage.name}.{parameter.name}", parameter.default, stage)
+    if stage.name in _UNSEEN:
+        raise _unseen_error(stage.name, stage)
+    return keys
+
+
+def _unseen_keys(key: str, value: object, stage: Stage) -> Iterator[str]:
+    """Yield `key`, and every key in its value, that DVC's run-cache would not see."""
+    if key.rpartition(".")[2] in _UNSEEN:
+        yield key
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _unseen_keys(f"{key}.{name}", item, stage)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            for unseen in _unseen_keys(key, item, stage) if isinstance(item, dict) else ():
+                raise _unseen_error(unseen, stage)
+
+
+def _unseen_error(key: str, stage: Stage) -> PipelineError:
+    """Return the error for a key that cannot be listed."""
+    return PipelineError(
+        f"{stage.where}: `{key}` would be overlooked by DVC's run-cache, which skips that name",
+        hint="give it another name, such as `n_rows`",
+    )
+
+# %% ../../nbs/lib/pipeline/45_dvcyaml.ipynb #51d560bd
 def rendered(project: Project, stages: Sequence[Stage]) -> dict[str, Body]:
     """Return what `dvc.yaml` has to say about `plan` and each stage, by name.
 

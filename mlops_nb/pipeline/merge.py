@@ -49,7 +49,8 @@ def _in_step(
 
 def _params_in_step(name: str, current: Iterable[Any], wanted: Iterable[Any]) -> list[Any]:
     """Return the `params` of stage `name`: its section and its fingerprint, and what was added."""
-    merged = _in_step(current, wanted, lambda entry: entry == name)
+    section = re.compile(rf"{re.escape(name)}(\.(.+\.)?(size|nfiles))?")
+    merged = _in_step(current, wanted, lambda entry: bool(section.fullmatch(str(entry))))
     for index, entry in enumerate(merged):
         ours = next(
             (w for w in wanted if isinstance(w, dict) and entry_path(w) == entry_path(entry)), None

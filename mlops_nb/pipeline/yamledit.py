@@ -51,6 +51,19 @@ def _dump(value: object, keys_above: int, *, flow: bool = False) -> str:
     """Return `value` as YAML without a final line feed, as it looks below `keys_above` keys."""
     node = _Dumper(io.StringIO(), sort_keys=False).represent_data(value)
     _set_styles(node, keys_above, flow)
+    return _serialized(node)
+
+
+def _dump_lines(value: object, keys_above: int) -> str:
+    """Return keys or entries as lines to insert among others in block style."""
+    node: Any = _Dumper(io.StringIO(), sort_keys=False).represent_data(value)
+    _set_styles(node, keys_above, False)
+    node.flow_style = False
+    return _serialized(node)
+
+
+def _serialized(node: yaml.Node) -> str:
+    """Return a node as YAML without a final line feed."""
     text: str = yaml.serialize(node, Dumper=_Dumper, width=2**31, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
 
@@ -172,7 +185,7 @@ class _Editor:
             if name in ends:
                 place = ends[name]
             elif name not in current or current[name] != value:
-                self._insert(place, _dump({name: value}, keys_above), column)
+                self._insert(place, _dump_lines({name: value}, keys_above), column)
 
     def _change_list(
         self, node: Any, current: list[Any], wanted: list[Any], keys_above: int, end: int
@@ -189,10 +202,10 @@ class _Editor:
                 continue
             found = wanted.index(value, position)
             for new in wanted[position:found]:
-                self._insert(place, _dump([new], keys_above), column)
+                self._insert(place, _dump_lines([new], keys_above), column)
             place, position = stop, found + 1
         for new in wanted[position:]:
-            self._insert(place, _dump([new], keys_above), column)
+            self._insert(place, _dump_lines([new], keys_above), column)
 
     def _insert(self, place: int, fragment: str, column: int) -> None:
         """Collect the insertion of whole lines at `place`, indented to `column`."""
