@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 # %% auto #0
-__all__ = ['COLOURS', 'INK', 'QUIET', 'GRID', 'Chart', 'new_chart', 'line_chart', 'label_ends', 'add_reference', 'bar_chart',
-           'calibration_chart']
+__all__ = ['COLOURS', 'INK', 'QUIET', 'GRID', 'Chart', 'new_chart', 'line_chart', 'show_percent', 'label_ends', 'add_reference',
+           'bar_chart', 'calibration_chart']
 
 # %% ../../../nbs/lib/examples/flights/70_charts.ipynb #caf60d1e
 COLOURS = ("#1f5fa8", "#d9661f", "#3c8d5a", "#8a5aa8", "#8c6d31")
@@ -55,9 +55,17 @@ def new_chart(title: str, x: str, y: str, *, height: float = 4.2) -> tuple[Chart
 
 # %% ../../../nbs/lib/examples/flights/70_charts.ipynb #808a0962
 def line_chart(
-    table: pd.DataFrame, title: str, x: str, y: str, *, percent: bool = False, log: bool = False
+    table: pd.DataFrame, title: str, x: str, y: str, *, percent: str = "", log: bool = False
 ) -> Chart:
-    """Return a chart with one line per column over the index, each labelled at its end."""
+    """Return a chart with one line per column over the index, each labelled at its end.
+
+    Parameters
+    ----------
+    percent
+        The axes that are shares, to be shown in percent: `""`, `"y"` or `"xy"`.
+    log
+        Whether the horizontal axis is logarithmic.
+    """
     chart, axes = new_chart(title, x, y)
     for number, name in enumerate(table):
         line = table[name].dropna()
@@ -72,11 +80,15 @@ def line_chart(
         )
     if log:
         axes.set_xscale("log")
-    if percent:
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    show_percent(axes, percent)
     label_ends(axes, {str(name): table[name].dropna() for name in table})
     return chart
+
+
+def show_percent(axes: Axes, names: str) -> None:
+    """Label the axes in `names`, such as `"xy"`, in percent."""
+    for name in names:
+        getattr(axes, f"{name}axis").set_major_formatter(PercentFormatter(1, decimals=0))
 
 
 def label_ends(axes: Axes, lines: Mapping[str, pd.Series]) -> None:
@@ -143,7 +155,6 @@ def calibration_chart(tables: Mapping[str, pd.DataFrame], title: str) -> Chart:
             label=name,
             **style,
         )
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    show_percent(axes, "xy")
     axes.legend(frameon=False, fontsize=9.5, labelcolor=INK, loc="upper left")
     return chart

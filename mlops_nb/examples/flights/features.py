@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from ...errors import MlopsNbError
-from .history import recent_mean, still_waiting
+from .history import hide_outcomes, recent_mean, still_waiting
 
 # %% auto #0
 __all__ = ['CATEGORICAL', 'FEATURES', 'OUTCOMES', 'LATE_MINUTES', 'SPLITS', 'OLDEST_READING', 'DAY', 'LeakageError',
-           'refuse_leakage', 'late', 'split_of', 'weather_at_departure', 'build_features', 'recent_history',
-           'columns_that_look_ahead']
+           'refuse_leakage', 'late', 'split_of', 'draw', 'weather_at_departure', 'build_features', 'recent_history',
+           'hide_future', 'columns_that_look_ahead']
 
 # %% ../../../nbs/lib/examples/flights/40_features.ipynb #2eaad102
 CATEGORICAL = ("carrier", "origin", "dest")
@@ -102,6 +102,14 @@ def split_of(month: pd.Series) -> pd.Series:
     names = {number: name for name, numbers in SPLITS.items() for number in numbers}
     return month.map(names)
 
+# %% ../../../nbs/lib/examples/flights/40_features.ipynb #ab0b1102
+def draw(table: pd.DataFrame, sample: int | None, seed: int) -> pd.DataFrame:
+    """Return `sample` random rows of `table` in their order, or all of them for `None`."""
+    if sample is None or sample >= len(table):
+        return table
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(table))[:sample])
+    return table.iloc[chosen]
+
 # %% ../../../nbs/lib/examples/flights/40_features.ipynb #1b4a89ef
 OLDEST_READING = pd.Timedelta(hours=6)
 
@@ -157,6 +165,14 @@ def recent_history(flights: pd.DataFrame, recent: int, history: int) -> pd.DataF
     return pd.DataFrame(columns, index=flights.index)
 
 # %% ../../../nbs/lib/examples/flights/40_features.ipynb #609bec58
+def hide_future(
+    flights: pd.DataFrame, weather: pd.DataFrame, moment: pd.Timestamp
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return both tables as they stood at `moment`; the timetable stays whole, it is public."""
+    taken = weather["observed_hour"] + pd.Timedelta(hours=1) <= moment
+    return hide_outcomes(flights, moment), weather[taken]
+
+
 def columns_that_look_ahead(
     known: pd.DataFrame, rebuilt: pd.DataFrame, scheduled: pd.Series, moment: pd.Timestamp
 ) -> tuple[str, ...]:
