@@ -107,6 +107,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                    'mlops_nb/examples/flights/charts.py'),
                                                   'mlops_nb.examples.flights.charts.new_chart': ( 'lib/examples/flights/charts.html#new_chart',
                                                                                                   'mlops_nb/examples/flights/charts.py'),
+                                                  'mlops_nb.examples.flights.charts.show_numbers': ( 'lib/examples/flights/charts.html#show_numbers',
+                                                                                                     'mlops_nb/examples/flights/charts.py'),
                                                   'mlops_nb.examples.flights.charts.show_percent': ( 'lib/examples/flights/charts.html#show_percent',
                                                                                                      'mlops_nb/examples/flights/charts.py')},
             'mlops_nb.examples.flights.evaluation': { 'mlops_nb.examples.flights.evaluation.baseline_probability': ( 'lib/examples/flights/evaluation.html#baseline_probability',

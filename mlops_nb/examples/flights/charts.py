@@ -13,15 +13,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 # %% auto #0
-__all__ = ['COLOURS', 'INK', 'QUIET', 'GRID', 'Chart', 'new_chart', 'line_chart', 'show_percent', 'label_ends', 'add_reference',
-           'bar_chart', 'calibration_chart']
+__all__ = ['COLOURS', 'INK', 'QUIET', 'GRID', 'FEW_POINTS', 'Chart', 'new_chart', 'line_chart', 'show_numbers', 'show_percent',
+           'label_ends', 'add_reference', 'bar_chart', 'calibration_chart']
 
 # %% ../../../nbs/lib/examples/flights/70_charts.ipynb #caf60d1e
 COLOURS = ("#1f5fa8", "#d9661f", "#3c8d5a", "#8a5aa8", "#8c6d31")
 INK, QUIET, GRID = "#22272e", "#6a737d", "#e4e7eb"
+FEW_POINTS = 12
+"""Up to this many points, each is marked."""
+
 _DPI = 160
 
 
@@ -41,7 +44,8 @@ class Chart(Figure):
 
 def new_chart(title: str, x: str, y: str, *, height: float = 4.2) -> tuple[Chart, Axes]:
     """Return an empty chart and its axes, in the style of the project."""
-    chart = Chart(figsize=(7.2, height), dpi=_DPI, layout="constrained", facecolor="white")
+    chart = Chart(figsize=(7.2, height), dpi=_DPI, facecolor="white")
+    chart.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
     axes = chart.add_subplot()
     axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, pad=12)
     axes.set_xlabel(x, fontsize=9.5, color=QUIET, labelpad=6)
@@ -55,34 +59,49 @@ def new_chart(title: str, x: str, y: str, *, height: float = 4.2) -> tuple[Chart
 
 # %% ../../../nbs/lib/examples/flights/70_charts.ipynb #808a0962
 def line_chart(
-    table: pd.DataFrame, title: str, x: str, y: str, *, percent: str = "", log: bool = False
+    table: pd.DataFrame,
+    title: str,
+    x: str,
+    y: str,
+    *,
+    percent: str = "",
+    log: bool = False,
+    legend: bool = False,
 ) -> Chart:
-    """Return a chart with one line per column over the index, each labelled at its end.
+    """Return a chart with one line per column over the index.
 
     Parameters
     ----------
     percent
         The axes that are shares, to be shown in percent: `""`, `"y"` or `"xy"`.
     log
-        Whether the horizontal axis is logarithmic.
+        Whether the horizontal axis is logarithmic, with a tick at every point.
+    legend
+        Whether names stand in a legend, for lines that meet at their ends.
     """
     chart, axes = new_chart(title, x, y)
     for number, name in enumerate(table):
         line = table[name].dropna()
-        marker = "o" if len(line) <= 12 else None
-        axes.plot(
-            line.index,
-            line.to_numpy(),
-            color=COLOURS[number % len(COLOURS)],
-            linewidth=1.9,
-            marker=marker,
-            markersize=4.5,
-        )
+        style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.9}
+        marker = "o" if len(line) <= FEW_POINTS else None
+        axes.plot(line.index, line, label=name, marker=marker, markersize=4.5, **style)
+    show_numbers(axes, table.index, percent, log)
+    if legend:
+        axes.legend(frameon=False, fontsize=9.5, labelcolor=INK)
+    elif table.shape[1] > 1:
+        label_ends(axes, {str(name): table[name].dropna() for name in table})
+    return chart
+
+
+def show_numbers(axes: Axes, index: pd.Index, percent: str, log: bool) -> None:
+    """Choose the ticks of a line chart over `index`."""
     if log:
         axes.set_xscale("log")
+        axes.set_xticks(index.to_numpy(), [f"{value:,}" for value in index])
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif pd.api.types.is_integer_dtype(index.dtype):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     show_percent(axes, percent)
-    label_ends(axes, {str(name): table[name].dropna() for name in table})
-    return chart
 
 
 def show_percent(axes: Axes, names: str) -> None:
