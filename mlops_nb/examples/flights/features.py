@@ -32,7 +32,7 @@ FEATURES = {
     "distance": "in the timetable",
     "dest_latitude": "in the timetable",
     "dest_longitude": "in the timetable",
-    "flights_this_hour": "in the timetable: departures planned at this airport in this hour",
+    "flights_this_hour": "in the timetable: planned departures in this hour",
     "plane_age": "when the aircraft is assigned",
     "seats": "when the aircraft is assigned",
     "temp": "read in the last full hour before departure",
@@ -44,12 +44,12 @@ FEATURES = {
     "pressure": "read in the last full hour before departure",
     "visib": "read in the last full hour before departure",
     "overdue_at_origin": "on the departure board at that minute",
-    "origin_delay": "mean over departures of this airport, seen in the last hours",
-    "carrier_delay": "mean over departures of this airline here, seen in the last hours",
-    "dest_delay": "mean over departures to this destination, seen in the last hours",
-    "aircraft_delay": "mean over departures of this aircraft, seen in the last day",
-    "carrier_late_share": "share of late departures of this airline, seen in the last days",
-    "dest_late_share": "share of late departures to this destination, seen in the last days",
+    "origin_delay": "airport, mean of those seen in the last hours",
+    "carrier_delay": "airline here, mean of those in the last hours",
+    "dest_delay": "destination, mean of those seen in the last hours",
+    "aircraft_delay": "aircraft, mean of those seen in the last day",
+    "carrier_late_share": "airline, share late of those in the last days",
+    "dest_late_share": "destination, share late of those in the last days",
 }
 """Each feature and when it is known."""
 
@@ -66,7 +66,7 @@ class LeakageError(MlopsNbError):
         self.columns = tuple(sorted(columns))
         outcomes = [name for name in self.columns if name in OUTCOMES]
         reason = (
-            f"{', '.join(outcomes)} happen after scheduled departure"
+            f"known only after scheduled departure: {', '.join(outcomes)}"
             if outcomes
             else "nobody has said when they are known"
         )

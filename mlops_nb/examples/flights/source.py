@@ -121,7 +121,7 @@ def flight_table(
             "flight_id": flights.index.astype("int64"),
             "scheduled": scheduled.astype("datetime64[us, UTC]"),
             "month": flights["month"],
-            "weekday": local_day.dt.weekday.astype("int64"),
+            "weekday": local_day.dt.day_of_week.astype("int64"),
             "hour": flights["hour"],
             "minute": flights["minute"],
             "origin": flights["origin"],
