@@ -6,7 +6,6 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-PLUGINS = "mlops_nb/config/plugins/hydra_plugins"
 
 parser = ConfigParser(delimiters=["="], interpolation=None)
 parser.read(HERE / "settings.ini", encoding="utf-8")
@@ -29,9 +28,10 @@ setup(
     extras_require={
         key.removeprefix("extra."): lines(key) for key in settings if key.startswith("extra.")
     },
+    # Hydra finds plugins in the namespace package `hydra_plugins`. It lies beside mlops_nb because
+    # nbdev-export puts an `__init__.py` into every folder in there, which would end the namespace.
     packages=[*find_packages(include=["mlops_nb", "mlops_nb.*"]), "hydra_plugins"],
-    # Hydra discovers plugins in the namespace package `hydra_plugins`, here and in installed wheels.
-    package_dir={"hydra_plugins": PLUGINS},
+    package_data={"mlops_nb": ["py.typed"]},
     entry_points={
         "console_scripts": lines("console_scripts"),
         "papermill.engine": ["mlops_nb = mlops_nb.notebook.execute:Engine"],

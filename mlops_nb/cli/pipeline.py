@@ -1,0 +1,106 @@
+"""Commands on the pipeline: `plan`, `pipeline`, `check`."""
+
+from pathlib import Path
+
+import click
+
+from .show import json_option, print_json, print_table
+
+
+@click.command()
+@json_option
+def plan(as_json: bool) -> None:
+    """Compose params.yaml if its sources changed, and write one code fingerprint per stage."""
+    from mlops_nb.core.project import find_project
+    from mlops_nb.pipeline.plan import make_plan
+
+    made = make_plan(find_project(Path.cwd()))
+    if as_json:
+        print_json(
+            {"recomposed": made.recomposed, "changed": made.changed, "code": {**made.fingerprints}}
+        )
+        return
+    click.echo(f"params.yaml {'composed anew' if made.recomposed else 'kept'}")
+    click.echo(f"code changed: {', '.join(made.changed) or 'none'}")
+
+
+@click.group()
+def pipeline() -> None:
+    """Show the pipeline, and keep dvc.yaml in step with the notebooks."""
+
+
+@pipeline.command()
+@json_option
+def sync(as_json: bool) -> None:
+    """Render dvc.yaml from the ports of the stage notebooks; hand-added keys survive."""
+    from mlops_nb.core.project import find_project
+    from mlops_nb.pipeline.dvcyaml import sync as sync_dvc_yaml
+
+    changes = sync_dvc_yaml(find_project(Path.cwd()))
+    if as_json:
+        print_json({"changed": changes.changed, "differences": list(changes.differences)})
+        return
+    for line in changes.differences:
+        click.echo(line)
+    click.echo("dvc.yaml written" if changes.changed else "dvc.yaml was already in step")
+
+
+@pipeline.command()
+@click.option("--mermaid", is_flag=True, help="Print the graph as a Mermaid diagram.")
+@json_option
+def show(mermaid: bool, as_json: bool) -> None:
+    """Show each stage with what it reads and writes, and whether it is stale and why."""
+    from mlops_nb.core.project import find_project
+    from mlops_nb.notebook.stage import read_stages
+    from mlops_nb.pipeline.graph import mermaid as diagram
+    from mlops_nb.pipeline.state import stage_states
+
+    project = find_project(Path.cwd())
+    stages = read_stages(project)
+    if mermaid:
+        click.echo(diagram(stages))
+        return
+    states = stage_states(project, stages)
+    rows = [
+        {
+            "stage": stage.name,
+            "notebook": stage.where,
+            "reads": list(stage.signature.paths("in")),
+            "writes": list(stage.signature.paths("out", "metrics", "plots")),
+            "fresh": states[stage.name].fresh,
+            "why": list(states[stage.name].reasons),
+        }
+        for stage in stages
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        "Pipeline",
+        ["stage", "reads", "writes", "state"],
+        [
+            [
+                r["stage"],
+                "\n".join(r["reads"]),
+                "\n".join(r["writes"]),
+                str(states[str(r["stage"])]),
+            ]
+            for r in rows
+        ],
+    )
+
+
+@click.command()
+@json_option
+def check(as_json: bool) -> None:
+    """Check that notebooks, config and dvc.yaml fit together; run nothing."""
+    from mlops_nb.pipeline.check import check_project
+
+    checked = check_project(Path.cwd())
+    if as_json:
+        print_json({"findings": [], "stages": list(checked)})
+    else:
+        click.echo(f"{len(checked)} stages fit together: {', '.join(checked)}")
+
+
+COMMANDS = (plan, pipeline, check)

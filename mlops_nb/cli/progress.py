@@ -1,0 +1,57 @@
+"""Progress by cell: live on a terminal, plain lines in a pipe; always on standard error."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from mlops_nb.notebook.journal import Event
+
+
+class Progress:
+    """Shows the events of one execution; use it as a context manager."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._live: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Live
+
+            self._live = Live(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[title]}", markup=False),
+                console=Console(stderr=True),
+            )
+            self._live.start()
+            self._task = self._live.add_task(self._name, title="starting the kernel", total=None)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def watch(self, event: Event) -> None:
+        """Show one event."""
+        done = event.position - (event.kind == "started")
+        if self._live is not None:
+            self._live.update(self._task, completed=done, total=event.total, title=event.title)
+        elif event.kind == "finished":
+            place = f"[{done}/{event.total}] {event.state} {event.wall_seconds:.1f} s"
+            click.echo(f"{self._name} {place}  {event.title}", err=True)

@@ -1,0 +1,20 @@
+"""What holds for every test: fast ones first, and nothing is skipped where it counts."""
+
+import os
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is fast before what is slow, so that a simple mistake shows at once."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run of the delivery checks that skipped a test: there it stands for not tested."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
+        reporter.write_line("")
+        reporter.write_line("skipped tests count as failures when CI is set", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
