@@ -1,10 +1,18 @@
 import ast
+import sysconfig
+import tokenize
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_nb.pipeline.source import effective_text, read_source
+from mlops_nb.pipeline.source import (
+    _comments_and_strings,
+    _tokenized,
+    effective_text,
+    read_source,
+)
 
 
 def effect(text: str) -> str:
