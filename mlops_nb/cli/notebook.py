@@ -1,5 +1,6 @@
 """Commands on one notebook: `execute`, `params`, `clean`."""
 
+import os
 from pathlib import Path
 
 import click
@@ -63,7 +64,7 @@ def execute(
     if as_json:
         print_json(outcome.to_json())
     else:
-        place = click.format_filename(order.report)
+        place = os.path.relpath(order.report)
         click.echo(f"{order.name}: {outcome.state} in {outcome.wall_seconds:.1f} s, {place}")
 
 
