@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..errors import did_you_mean
-from .types import ValueType
+from .valuetype import ValueType
 
 # %% auto #0
 __all__ = ['python_type', 'complaint']
@@ -22,6 +22,7 @@ def python_type(value_type: ValueType) -> Any:
     import typing
 
     import pydantic
+    import typing_extensions
 
     inner = tuple(python_type(item) for item in value_type.arguments)
     if value_type.name in ("literal", "enum"):
@@ -30,13 +31,18 @@ def python_type(value_type: ValueType) -> Any:
         built = typing.Union[inner]  # noqa: UP007  (the arms are known at run time only)
     elif value_type.name in ("list", "tuple", "dict") and inner:
         built = {"list": list, "tuple": tuple, "dict": dict}[value_type.name][inner]  # type: ignore[index]
+    elif value_type.name == "ellipsis":
+        return ...
     elif value_type.name == "dataclass":
+        # not a model: a model reserves names such as `copy`, a mapping reserves none
         fields: dict[str, Any] = {
-            item.name: (python_type(item.type), ... if item.default is None else None)
+            item.name: python_type(item.type)
+            if item.required
+            else typing_extensions.NotRequired[python_type(item.type)]
             for item in value_type.fields
         }
-        settings = pydantic.ConfigDict(extra="forbid")
-        built = pydantic.create_model(value_type.text, __config__=settings, **fields)
+        built = typing_extensions.TypedDict(value_type.text, fields)  # type: ignore[misc, no-redef]
+        built.__pydantic_config__ = pydantic.ConfigDict(extra="forbid")
     else:
         built = _plain_type(value_type.name)
     bounds: dict[str, Any] = dict(value_type.bounds)
