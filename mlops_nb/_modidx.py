@@ -343,6 +343,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'mlops_nb/notebook/validate.py'),
                                             'mlops_nb.notebook.validate._plain_type': ( 'lib/notebook/validate.html#_plain_type',
                                                                                         'mlops_nb/notebook/validate.py'),
+                                            'mlops_nb.notebook.validate._refuse_other': ( 'lib/notebook/validate.html#_refuse_other',
+                                                                                          'mlops_nb/notebook/validate.py'),
                                             'mlops_nb.notebook.validate.complaint': ( 'lib/notebook/validate.html#complaint',
                                                                                       'mlops_nb/notebook/validate.py'),
                                             'mlops_nb.notebook.validate.python_type': ( 'lib/notebook/validate.html#python_type',

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from ..errors import did_you_mean
@@ -26,7 +26,9 @@ def python_type(value_type: ValueType) -> Any:
 
     inner = tuple(python_type(item) for item in value_type.arguments)
     if value_type.name in ("literal", "enum"):
-        built: Any = typing.Literal[value_type.choices]
+        # not `Literal`, for which pydantic takes `true` for 1
+        choice = pydantic.AfterValidator(partial(_refuse_other, value_type.choices))
+        built: Any = typing.Annotated[typing.Any, choice]
     elif value_type.name == "union":
         built = typing.Union[inner]  # noqa: UP007  (the arms are known at run time only)
     elif value_type.name in ("list", "tuple", "dict") and inner:
@@ -47,6 +49,13 @@ def python_type(value_type: ValueType) -> Any:
         built = _plain_type(value_type.name)
     bounds: dict[str, Any] = dict(value_type.bounds)
     return typing.Annotated[built, pydantic.Field(**bounds)] if bounds else built
+
+
+def _refuse_other(choices: tuple[object, ...], value: object) -> object:
+    """Return `value` if it is one of the `choices`, in type as well."""
+    if not any(type(choice) is type(value) and choice == value for choice in choices):
+        raise ValueError("not one of the choices")
+    return value
 
 
 def _plain_type(name: str) -> Any:
