@@ -1,4 +1,4 @@
-"""Real kernels: what becomes of a notebook that runs, raises, hangs, is killed or is interrupted."""
+"""Real kernels: a notebook that runs, raises, hangs, is killed or is interrupted."""
 
 import json
 import os
@@ -104,7 +104,7 @@ def test_a_cell_that_raises_is_named_with_its_line(request_for: Make) -> None:
 
 
 def test_a_syntax_error_is_named_with_its_line(request_for: Make) -> None:
-    with pytest.raises(errors.CellFailed, match="cell 2, line 2 .*SyntaxError"):
+    with pytest.raises(errors.CellFailed, match=r"cell 2, line 2 .*SyntaxError"):
         execute(request_for("x = 1\ny = = 2"))
 
 
@@ -241,7 +241,7 @@ def test_a_secret_reaches_no_file_and_no_error(request_for: Make) -> None:
 
 def test_a_missing_kernel_is_refused_before_anything_starts(request_for: Make) -> None:
     request = request_for("x = 1", kernel="julia-0.1")
-    with pytest.raises(errors.KernelNotInstalled, match="julia-0.1"):
+    with pytest.raises(errors.KernelNotInstalled, match=r"julia-0\.1"):
         execute(request)
     assert not (request.kept / "outcome.json").exists()
 
