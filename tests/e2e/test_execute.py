@@ -1,4 +1,4 @@
-"""Real kernels: what becomes of notebooks that run, raise, hang, are killed or interrupted."""
+"""Real kernels: a notebook that runs, raises, hangs, is killed or is interrupted."""
 
 import json
 import os
