@@ -122,6 +122,7 @@ def _fresh_hydra(conf: Path) -> Iterator[None]:
 
 # %% ../../nbs/lib/config/30_compose.ipynb #375a44e5
 _IN_FILE = re.compile(r"In '([^']+)': \w+ raised while composing config:\n")
+_CHOICE = re.compile(r"Invalid value (.+), expected one of \[(.*)\]")
 _FULL_KEY = re.compile(r"^\s*full_key: (.+)$", re.MULTILINE)
 _HINTS = (
     (r"multirun|Ambiguous", "a config has one value for each key; a list is written `key=[1,2]`"),
@@ -145,6 +146,13 @@ def _translated(error: Exception, stages: tuple[Stage, ...]) -> ConfigError:
         return ConfigError(f"{place}: no key `{key[1]}`", hint=_key_hint(key[1], stages))
     if "Could not find '" in fact:
         return _unknown_option(fact, message, stages)
+    choice = _CHOICE.search(fact)
+    if key and choice:
+        known = choice[2].split(", ")
+        return ConfigError(
+            f"{place}: `{key[1]}` is {choice[1]}, expected one of {choice[2]}",
+            hint=did_you_mean(choice[1].strip("'"), known),
+        )
     hint = next(hint for pattern, hint in _HINTS if re.search(pattern, fact))
     fact = fact.replace("LexerNoViableAltException:", "not an override:")
     return ConfigError(f"{place}: `{key[1]}`: {fact}" if key else f"{place}: {fact}", hint=hint)

@@ -175,6 +175,8 @@ class _Editor:
         ends = {}
         for name, head, tail, (_, value) in zip(names, heads, tails, node.value, strict=True):
             ends[name] = self.starts[self._content_end(value, head, tail)]
+            if name == "<<":
+                continue  # what is merged in stands elsewhere
             if name not in wanted:
                 self.edits.append((self.starts[head], ends[name], ""))
             elif value.start_mark.line >= head:
