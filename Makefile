@@ -25,11 +25,11 @@ demo: ## run the reference project on real data, show its metrics
 	$(environment) demo
 	@dvc repro
 	@echo
-	@dvc metrics show
-	@echo
-	@echo "Reports, one executed notebook a stage: reports/"
-	@echo "Look at them:                           $(VENV)/bin/jupyter lab reports"
-	@echo "Change something, run again:            edit conf/, then make demo"
+	@mlops-nb pipeline metrics
+	@echo "Where to look:"
+	@echo "  reports/             one executed notebook a stage"
+	@echo "  metrics/ and plots/  all figures: dvc metrics show, dvc plots show"
+	@echo "  the whole in Lab:    . $(VENV)/bin/activate && jupyter lab"
 
 test: dev ## run every test, the fast ones first
 	@pytest -n $(JOBS) --dist loadscope --cov=mlops_nb --cov-report=term:skip-covered $(PYTEST_ARGS)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .show import json_option, print_json, print_table
+from .show import json_option, print_json, print_table, shown
 
 
 @click.command()
@@ -89,6 +89,28 @@ def show(mermaid: bool, as_json: bool) -> None:
             for r in rows
         ],
     )
+
+
+@pipeline.command()
+@json_option
+def metrics(as_json: bool) -> None:
+    """Show the headline of what each stage recorded; `dvc metrics show` has all of it."""
+    from mlops_nb.core.project import find_project
+    from mlops_nb.notebook.stage import read_stages
+    from mlops_nb.runs.metrics import read_headline
+
+    project = find_project(Path.cwd())
+    files = [(s.name, path) for s in read_stages(project) for path in s.signature.paths("metrics")]
+    found = {name: (path, read_headline(project.root / path)) for name, path in files}
+    if as_json:
+        print_json({name: {**headline.values} for name, (_, headline) in found.items()})
+        return
+    rows: list[list[str]] = []
+    for name, (path, headline) in found.items():
+        rows += [[name, key, shown(value)] for key, value in headline.values.items()]
+        if headline.deeper:
+            rows.append([name, f"and {headline.deeper} more", path])
+    print_table("Metrics", ["stage", "metric", "value"], rows)
 
 
 @click.command()

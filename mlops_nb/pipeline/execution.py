@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config.config import read_section
-from ..core.files import refuse_unwritable
+from ..core.files import refuse_unwritable, write_atomic
 from ..core.project import Project, enclosing_project
 from ..errors import NotebookError, OutputMissing, PortError
 from ..notebook.document import Document, read_document
@@ -186,6 +186,7 @@ def _kept(order: Order) -> Path:
     """Return the directory in which this execution is kept."""
     if order.project is not None:
         state = order.project.state
+        write_atomic(state / ".gitignore", "*\n")
     else:
         home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         state = Path(home) / "mlops_nb"
