@@ -59,8 +59,8 @@ class Secret:
                 hint='write Secret("env:NAME") or Secret("file:PATH")',
             )
 
-    def reveal(self) -> str:
-        """Return the value, read from its place now.
+    def reveal(self, root: Path = Path()) -> str:
+        """Return the value, read from its place now; a relative PATH counts from `root`.
 
         Raises
         ------
@@ -73,7 +73,7 @@ class Secret:
                 raise UsageError(f"secret {self.reference} is not set", hint=f"export {place}=...")
             return os.environ[place]
         try:
-            return Path(place).expanduser().read_text(encoding="utf-8").rstrip("\n")
+            return (root / Path(place).expanduser()).read_text(encoding="utf-8").rstrip("\n")
         except OSError as error:
             raise UsageError(
                 f"secret {self.reference} cannot be read ({error.strerror})",

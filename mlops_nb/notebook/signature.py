@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from ..errors import NotebookError, SignatureError
 from .defaults import read_default
@@ -71,31 +72,59 @@ class Signature:
         parameters = tuple(parameter.name for parameter in self.parameters)
         return parameters + tuple(port.name for port in self.ports)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what is declared as plain JSON values."""
+        parameters = [
+            {
+                "name": p.name,
+                "type": p.type.text,
+                "default": p.default if p.has_default else None,
+                "expression": p.expression,
+                "required": p.required,
+                "secret": p.secret,
+                "help": p.help,
+            }
+            for p in self.parameters
+        ]
+        ports = [{"name": p.name, "kind": p.kind, "path": p.path} for p in self.ports]
+        return {"notebook": self.where, "parameters": parameters, "ports": ports}
+
     def paths(self, *kinds: PortKind) -> tuple[str, ...]:
         """Return the paths of the ports of these kinds, in order."""
         return tuple(p.path for p in self.ports if p.kind in kinds and p.path is not None)
 
 # %% ../../nbs/lib/notebook/40_signature.ipynb #aa6f7fe6
-def read_signature(document: Document, root: Path | None = None) -> Signature:
+def read_signature(
+    document: Document, root: Path | None = None, *, strict: bool = True
+) -> Signature:
     """Return the signature of `document`; `root` is where its project's modules lie.
 
     Raises
     ------
     NotebookError
-        If there is no parameters cell.
+        If there is no parameters cell, or it is not written in Python.
     SignatureError
-        If a line of the cell is not a parameter, a port, an import or a class.
+        If a line of the cell is not a parameter, a port, an import or a class; if it is not
+        `strict`, only when the cell as a whole is not Python.
     """
     where = _where(document.path, root)
     cell = document.parameters_cell
+    if not document.is_python:
+        raise NotebookError(
+            where,
+            f"its parameters cannot be read (it is written in {document.language})",
+            hint="write the notebook in Python",
+        )
     if cell is None:
         raise NotebookError(
             where,
             "no parameters cell",
             hint="tag the cell that holds the parameters with `parameters`",
         )
-    reader = _Reader(where, _parse(cell, where), _scope(document, cell, root), _comments(cell))
-    return reader.read()
+    source = cell.source if strict else _without_magics(cell.source)
+    tree = _parse(source, where)
+    scope = _scope(document, cell, root)
+    return _Reader(where, tree, scope, _comments(source), strict).read()
 
 
 def _where(path: Path, root: Path | None) -> str:
@@ -104,14 +133,19 @@ def _where(path: Path, root: Path | None) -> str:
     return path.resolve().relative_to(root.resolve()).as_posix() if inside and root else str(path)
 
 
-def _parse(cell: Cell, where: str) -> ast.Module:
+def _without_magics(source: str) -> str:
+    """Return `source` with IPython's magic and shell lines blank; the lines keep their numbers."""
+    return re.sub(r"^[%!].*", "", source, flags=re.MULTILINE)
+
+
+def _parse(source: str, where: str) -> ast.Module:
     """Return the syntax tree of the parameters cell."""
     try:
-        return ast.parse(cell.source)
+        return ast.parse(source)
     except SyntaxError as error:
         line = error.lineno or 1
-        source = (cell.source.splitlines() or [""])[line - 1].strip()
-        what = f"`{source}` is not a plain assignment ({error.msg})"
+        text = (source.splitlines() or [""])[line - 1].strip()
+        what = f"`{text}` is not a plain assignment ({error.msg})"
         raise SignatureError(where, line, what, hint="move other code to a later cell") from None
 
 
@@ -127,9 +161,9 @@ def _scope(document: Document, cell: Cell, root: Path | None) -> Scope:
     return Scope.of(trees, root)
 
 
-def _comments(cell: Cell) -> dict[int, str]:
+def _comments(source: str) -> dict[int, str]:
     """Return the trailing comment of each line: it is the parameter's help."""
-    tokens = tokenize.generate_tokens(io.StringIO(cell.source).readline)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return {
         token.start[0]: token.string.lstrip("# ").strip()
         for token in tokens
@@ -152,23 +186,34 @@ class _Reader:
     tree: ast.Module
     scope: Scope
     comments: dict[int, str]
+    strict: bool
 
     def read(self) -> Signature:
         """Return the signature."""
         parameters: dict[str, Parameter] = {}
         ports: dict[str, Port] = {}
         for node in self.tree.body:
-            name, annotation, value = self._assignment(node)
-            if name is None:
-                continue
-            if name in parameters or name in ports:
-                raise self._error(node, f"`{name}` is declared twice", "keep one of the two")
-            kind = _PORTS.get(self.scope.origin(ast.unparse(annotation))) if annotation else None
-            if kind:
-                ports[name] = self._port(node, name, kind, value)
-            else:
-                parameters[name] = self._parameter(node, name, annotation, value, set(parameters))
+            try:
+                self._declare(node, parameters, ports)
+            except SignatureError:
+                if self.strict:
+                    raise
         return Signature(self.where, tuple(parameters.values()), tuple(ports.values()))
+
+    def _declare(
+        self, node: ast.stmt, parameters: dict[str, Parameter], ports: dict[str, Port]
+    ) -> None:
+        """Add what one statement declares."""
+        name, annotation, value = self._assignment(node)
+        if name is None:
+            return
+        if name in parameters or name in ports:
+            raise self._error(node, f"`{name}` is declared twice", "keep one of the two")
+        kind = _PORTS.get(self.scope.origin(ast.unparse(annotation))) if annotation else None
+        if kind:
+            ports[name] = self._port(node, name, kind, value)
+        else:
+            parameters[name] = self._parameter(node, name, annotation, value, set(parameters))
 
     def _assignment(self, node: ast.stmt) -> tuple[str | None, ast.expr | None, ast.expr | None]:
         """Return name, annotation and default of an assignment; no name for what declares none."""

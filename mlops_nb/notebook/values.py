@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from .types import ValueType
 from .validate import complaint
 
 # %% auto #0
-__all__ = ['to_source', 'Binding', 'bind', 'parse_assignments']
+__all__ = ['to_source', 'Binding', 'bind', 'parse_assignments', 'parse_untyped']
 
 # %% ../../nbs/lib/notebook/50_values.ipynb #aaeb6316
 def to_source(value_type: ValueType, value: Any) -> str:
@@ -164,13 +164,27 @@ def parse_assignments(signature: Signature, texts: Iterable[str]) -> dict[str, A
     UsageError
         If a text has no `=`.
     """
-    given = {}
+    return {name: _parse(signature, name, raw) for name, raw in _split(texts)}
+
+
+def parse_untyped(texts: Iterable[str]) -> dict[str, Any]:
+    """Return the values of `name=value` texts for a notebook whose types are not known.
+
+    Raises
+    ------
+    UsageError
+        If a text has no `=`.
+    """
+    return {name: _plain_value(name, raw) for name, raw in _split(texts)}
+
+
+def _split(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each `name=value` text."""
     for text in texts:
         name, equals, raw = text.partition("=")
         if not equals:
             raise UsageError(f"`-p {text}` has no value", hint="write `-p name=value`")
-        given[name] = _parse(signature, name, raw)
-    return given
+        yield name, raw
 
 
 def _parse(signature: Signature, name: str, raw: str) -> Any:
@@ -182,10 +196,15 @@ def _parse(signature: Signature, name: str, raw: str) -> Any:
         raise UnknownParameter(name, signature.names, signature.where)
     if parameter.secret:
         return raw
-    try:
-        value = None if raw == "None" else load_yaml(raw, name)
-    except ConfigError:
-        value = raw
+    value = _plain_value(name, raw)
     if complaint(parameter.type, value) is not None and complaint(parameter.type, raw) is None:
         return raw
     return value
+
+
+def _plain_value(name: str, raw: str) -> Any:
+    """Return what `raw` means as YAML 1.2, or `raw` itself where it means nothing."""
+    try:
+        return None if raw == "None" else load_yaml(raw, name)
+    except ConfigError:
+        return raw
