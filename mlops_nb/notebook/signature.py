@@ -11,9 +11,12 @@ import re
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from ..errors import NotebookError, SignatureError
+from .declaration import Parameter as Parameter
+from .declaration import Port as Port
+from .declaration import Signature as Signature
 from .defaults import read_default
 from .document import Cell, Document
 from .ports import PortKind
@@ -21,77 +24,7 @@ from .scope import Scope
 from .types import Unreadable, ValueType, read_type
 
 # %% auto #0
-__all__ = ['Parameter', 'Port', 'Signature', 'read_signature']
-
-# %% ../../nbs/lib/notebook/40_signature.ipynb #2952faa3
-@dataclass(frozen=True)
-class Parameter:
-    """A declared parameter; `default` is a JSON value, meaningful only if `has_default`."""
-
-    name: str
-    type: ValueType
-    line: int
-    has_default: bool = False
-    default: object = None
-    expression: str | None = None
-    depends_on: tuple[str, ...] = ()
-    help: str = ""
-
-    @property
-    def required(self) -> bool:
-        """Whether a value must be given."""
-        return not self.has_default and self.expression is None
-
-    @property
-    def secret(self) -> bool:
-        """Whether the value must not be shown."""
-        return any(part.name == "secret" for part in self.type.walk())
-
-
-@dataclass(frozen=True)
-class Port:
-    """A declared input or output; `path` is relative to the project's root."""
-
-    name: str
-    kind: PortKind
-    path: str | None
-    line: int
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What a notebook takes and makes; `where` names the notebook in messages."""
-
-    where: str
-    parameters: tuple[Parameter, ...]
-    ports: tuple[Port, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names that may be given: parameters first, then ports."""
-        parameters = tuple(parameter.name for parameter in self.parameters)
-        return parameters + tuple(port.name for port in self.ports)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what is declared as plain JSON values."""
-        parameters = [
-            {
-                "name": p.name,
-                "type": p.type.text,
-                "default": p.default if p.has_default else None,
-                "expression": p.expression,
-                "required": p.required,
-                "secret": p.secret,
-                "help": p.help,
-            }
-            for p in self.parameters
-        ]
-        ports = [{"name": p.name, "kind": p.kind, "path": p.path} for p in self.ports]
-        return {"notebook": self.where, "parameters": parameters, "ports": ports}
-
-    def paths(self, *kinds: PortKind) -> tuple[str, ...]:
-        """Return the paths of the ports of these kinds, in order."""
-        return tuple(p.path for p in self.ports if p.kind in kinds and p.path is not None)
+__all__ = ['read_signature']
 
 # %% ../../nbs/lib/notebook/40_signature.ipynb #aa6f7fe6
 def read_signature(
