@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         # Usage mistakes are shown as click shows them, with the usage line.
         error.show()
-        document = {"error": type(error).__name__, "message": error.format_message(), "hint": ""}
+        document = {"error": "UsageError", "message": error.format_message(), "hint": ""}
         return _fail([], document | {"exit_code": error.exit_code}, as_json=as_json)
     except (KeyboardInterrupt, click.Abort):
         document = {"error": "Interrupted", "message": "interrupted", "hint": ""}

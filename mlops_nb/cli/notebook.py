@@ -13,12 +13,13 @@ def _complete_parameter(
 ) -> list[str]:
     """Return the parameter names of the notebook that stands on the command line."""
     from mlops_nb.errors import MlopsNbError
-    from mlops_nb.notebook.document import read_document
-    from mlops_nb.notebook.signature import read_signature
+    from mlops_nb.pipeline.execution import declared
 
+    # An option that still lacks its value keeps click from naming the arguments before it.
+    words = [context.params.get("notebook"), *context.args]
     try:
-        names = read_signature(read_document(context.params["notebook"])).names
-    except (MlopsNbError, KeyError, TypeError):
+        names = declared(Path(next(word for word in words if word))).names
+    except (MlopsNbError, StopIteration):
         return []
     return [f"{name}=" for name in names if name.startswith(incomplete)]
 
