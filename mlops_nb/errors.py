@@ -33,9 +33,10 @@
 # %% ../nbs/lib/00_errors.ipynb #b18fa21d
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 # %% auto #0
 __all__ = ['MlopsNbError', 'did_you_mean', 'UsageError', 'ProjectError', 'NotebookError', 'SignatureError', 'ConfigError',
@@ -57,6 +58,15 @@ class MlopsNbError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}; {self.hint}" if self.hint else self.what
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as a document for machines."""
+        return {
+            "error": type(self).__name__,
+            "message": self.what,
+            "hint": self.hint,
+            "exit_code": self.exit_code,
+        }
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process boundaries; without this, pickle calls a subclass with `what, hint`.
@@ -203,6 +213,10 @@ class CheckFailed(MlopsNbError):
         self.findings = tuple(findings)
         super().__init__(f"{len(self.findings)} finding(s)", hint=hint)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the error with its findings."""
+        return super().to_json() | {"findings": list(self.findings)}
+
 
 class ModelError(MlopsNbError):
     """A model file that cannot be read, or that holds types nobody has trusted."""
@@ -211,13 +225,22 @@ class ModelError(MlopsNbError):
 
 
 class ExecutionError(MlopsNbError):
-    """A notebook that was started and did not finish; `report` is what was kept of it."""
+    """A notebook that was started and did not finish.
+
+    `report` is what was kept of it; `outcome`, where it is known, is the record of the execution
+    as plain JSON values: its state, its cells, its error.
+    """
 
     status = 422
+    outcome: Mapping[str, Any] | None = None
 
     def __init__(self, what: str, *, report: Path | None, cell: int | None = None) -> None:
         self.report, self.cell = report, cell
         super().__init__(what, hint=f"the report so far is {report}" if report else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error with the record of the execution."""
+        return super().to_json() | ({"outcome": dict(self.outcome)} if self.outcome else {})
 
 # %% ../nbs/lib/00_errors.ipynb #2fa4baf3
 class CellFailed(ExecutionError):

@@ -2,14 +2,15 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
 from mlops_nb import __version__
 from mlops_nb.errors import CheckFailed, MlopsNbError
 
-from . import config, notebook, pipeline
+from . import clean, config, notebook, pipeline
 from .show import print_json
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -36,45 +37,37 @@ def completion(shell: str) -> None:
     click.echo(found(cli, {}, "mlops-nb", "_MLOPS_NB_COMPLETE").source())
 
 
-for command in (*notebook.COMMANDS, *config.COMMANDS, *pipeline.COMMANDS):
+for command in (*notebook.COMMANDS, *config.COMMANDS, *pipeline.COMMANDS, *clean.COMMANDS):
     cli.add_command(command)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line with `arguments` and return its exit code."""
+    as_json = "--json" in arguments
     try:
         result = cli.main(list(arguments), prog_name="mlops-nb", standalone_mode=False)
     except MlopsNbError as error:
-        return _report(error, as_json="--json" in arguments)
+        findings = error.findings if isinstance(error, CheckFailed) else (str(error),)
+        return _fail([f"error: {line}" for line in findings], error.to_json(), as_json=as_json)
     except click.ClickException as error:
+        # Usage mistakes are shown as click shows them, with the usage line.
         error.show()
-        return error.exit_code
+        document = {"error": "UsageError", "message": error.format_message(), "hint": ""}
+        return _fail([], document | {"exit_code": error.exit_code}, as_json=as_json)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("error: interrupted", err=True)
-        return 130
-    except BrokenPipeError:
-        # The reader of a pipe has gone; nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        document = {"error": "Interrupted", "message": "interrupted", "hint": ""}
+        return _fail(["error: interrupted"], document | {"exit_code": 130}, as_json=as_json)
     return result if isinstance(result, int) else 0
 
 
-def _report(error: MlopsNbError, *, as_json: bool) -> int:
-    """Show an error in one line, and as a document on standard output if that was asked for."""
-    findings = error.findings if isinstance(error, CheckFailed) else ()
-    for finding in findings:
-        click.echo(f"error: {finding}", err=True)
-    if not findings:
-        click.echo(f"error: {error}", err=True)
-    if as_json:
-        details = {"findings": list(findings)} if findings else {}
-        print_json(
-            {
-                "error": type(error).__name__,
-                "message": error.what,
-                "hint": error.hint,
-                "exit_code": error.exit_code,
-                **details,
-            }
-        )
-    return error.exit_code
+def _fail(lines: Sequence[str], document: Mapping[str, Any], *, as_json: bool) -> int:
+    """Show a failure: lines for people and, if asked for, a document; return its exit code."""
+    try:
+        for line in lines:
+            click.echo(line, err=True)
+        if as_json:
+            print_json(document)
+    except BrokenPipeError:
+        # The reader of a pipe has gone; nothing more can be said to it, also not at our exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return int(document["exit_code"])

@@ -1,4 +1,4 @@
-"""Commands on one notebook: `execute`, `params`, `clean`."""
+"""Commands on one notebook: `execute`, `params`."""
 
 import os
 from pathlib import Path
@@ -13,12 +13,13 @@ def _complete_parameter(
 ) -> list[str]:
     """Return the parameter names of the notebook that stands on the command line."""
     from mlops_nb.errors import MlopsNbError
-    from mlops_nb.notebook.document import read_document
-    from mlops_nb.notebook.signature import read_signature
+    from mlops_nb.pipeline.execution import declared
 
+    # An option that still lacks its value keeps click from naming the arguments before it.
+    words = [context.params.get("notebook"), *context.args]
     try:
-        names = read_signature(read_document(context.params["notebook"])).names
-    except (MlopsNbError, KeyError, TypeError):
+        names = declared(Path(next(word for word in words if word))).names
+    except (MlopsNbError, StopIteration):
         return []
     return [f"{name}=" for name in names if name.startswith(incomplete)]
 
@@ -38,7 +39,12 @@ notebook_argument = click.argument("notebook", type=click.Path(path_type=Path))
     shell_complete=_complete_parameter,
     help="Set a parameter; its type decides what the text means.",
 )
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Stop after this time; exit with 124.",
+)
 @click.option("--kernel", metavar="NAME", help="Use this Jupyter kernel instead of the notebook's.")
 @json_option
 def execute(
@@ -52,7 +58,8 @@ def execute(
     """Execute NOTEBOOK and write its report.
 
     A notebook in nbs/pipeline runs as a stage: at the project's root, with its section of
-    params.yaml. Any other notebook runs where you are, as papermill would run it.
+    params.yaml; its report is replaced only when it ran to its end. Any other notebook runs where
+    you are, as papermill would run it; its report (./NAME-report.ipynb) tells also how it failed.
     """
     from mlops_nb.pipeline.execution import execute_order, order_notebook
 
@@ -73,66 +80,24 @@ def execute(
 @json_option
 def params(notebook: Path, as_json: bool) -> None:
     """Show the parameters and ports that NOTEBOOK declares, without executing it."""
-    from mlops_nb.core.project import enclosing_project
-    from mlops_nb.notebook.document import read_document
-    from mlops_nb.notebook.signature import read_signature
+    from mlops_nb.pipeline.execution import declared
 
-    project = enclosing_project(notebook)
-    signature = read_signature(read_document(notebook), project.root if project else None)
-    parameters = [
-        {
-            "name": p.name,
-            "type": p.type.text,
-            "default": p.default if p.has_default else None,
-            "expression": p.expression,
-            "required": p.required,
-            "secret": p.secret,
-            "help": p.help,
-        }
-        for p in signature.parameters
-    ]
-    ports = [{"name": p.name, "kind": p.kind, "path": p.path} for p in signature.ports]
+    document = declared(notebook).to_json()
     if as_json:
-        print_json({"notebook": signature.where, "parameters": parameters, "ports": ports})
+        print_json(document)
         return
     rows = [
         [
-            p.name,
-            p.type.text,
-            "required" if p.required else p.expression or shown(p.default),
-            p.help,
+            p["name"],
+            p["type"],
+            "required" if p["required"] else p["expression"] or shown(p["default"]),
+            p["help"],
         ]
-        for p in signature.parameters
+        for p in document["parameters"]
     ]
     print_table("Parameters", ["name", "type", "default", ""], rows)
-    print_table(
-        "Ports", ["name", "kind", "path"], [[p.name, p.kind, p.path] for p in signature.ports]
-    )
+    columns = ["name", "kind", "path"]
+    print_table("Ports", columns, [[p[key] for key in columns] for p in document["ports"]])
 
 
-@click.command()
-@click.argument("notebooks", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--check", is_flag=True, help="Write nothing; exit with 1 if a notebook is not clean."
-)
-@json_option
-def clean(notebooks: tuple[Path, ...], check: bool, as_json: bool) -> None:
-    """Remove outputs, counts and volatile metadata from NOTEBOOKS (default: all stages)."""
-    from mlops_nb.core.project import find_project
-    from mlops_nb.errors import CheckFailed
-    from mlops_nb.notebook.clean import clean_notebooks
-
-    paths = notebooks or tuple(sorted(find_project(Path.cwd()).pipeline.glob("*.ipynb")))
-    changed = clean_notebooks(paths, write=not check)
-    if check and changed:
-        raise CheckFailed(
-            [f"{path}: holds outputs or volatile metadata" for path in changed],
-            hint="run `mlops-nb clean`",
-        )
-    if as_json:
-        print_json({"changed": [str(path) for path in changed]})
-    else:
-        click.echo(f"{len(changed)} of {len(paths)} notebooks cleaned")
-
-
-COMMANDS = (execute, params, clean)
+COMMANDS = (execute, params)

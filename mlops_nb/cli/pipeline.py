@@ -59,7 +59,7 @@ def show(mermaid: bool, as_json: bool) -> None:
     project = find_project(Path.cwd())
     stages = read_stages(project)
     if mermaid:
-        click.echo(diagram(stages))
+        print_json({"mermaid": diagram(stages)}) if as_json else click.echo(diagram(stages))
         return
     states = stage_states(project, stages)
     rows: list[dict[str, Any]] = [

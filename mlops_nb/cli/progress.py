@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,11 @@ class Progress:
             self._live.stop()
 
     def watch(self, event: Event) -> None:
-        """Show one event."""
+        """Show one event; that nobody reads any more does not stop the execution."""
+        with contextlib.suppress(BrokenPipeError):
+            self._show(event)
+
+    def _show(self, event: Event) -> None:
         done = event.position - (event.kind == "started")
         if self._live is not None:
             self._live.update(self._task, completed=done, total=event.total, title=event.title)

@@ -63,16 +63,15 @@ def clean_notebooks(paths: Iterable[Path], *, write: bool = True) -> tuple[Path,
     UnwritablePath
         If a notebook cannot be written; it is as it was.
     """
-    texts = {path: _clean_text(path) for path in paths}
-    changed = tuple(path for path, text in texts.items() if path.read_text("utf-8") != text)
+    clean = {}
+    for path in paths:
+        read_document(path)  # says in one line what is wrong with the file
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        # Editors differ in how they order keys and indent; that alone is no reason to write.
+        if cleaned(notebook) != notebook:
+            clean[path] = cleaned(notebook)
     if write:
-        for path in changed:
-            write_atomic(path, texts[path])
-    return changed
-
-
-def _clean_text(path: Path) -> str:
-    """Return the clean form of the notebook at `path`."""
-    read_document(path)  # says in one line what is wrong with the file
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    return json.dumps(cleaned(notebook), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        for path, notebook in clean.items():
+            text = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+            write_atomic(path, text)
+    return tuple(clean)

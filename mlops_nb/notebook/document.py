@@ -38,6 +38,11 @@ class Document:
     language: str
 
     @property
+    def is_python(self) -> bool:
+        """Whether the notebook is written in Python."""
+        return self.language.lower() in ("python", "ipython", "python3")
+
+    @property
     def parameters_cell(self) -> Cell | None:
         """The first code cell tagged `parameters`."""
         tagged = (c for c in self.cells if c.kind == "code" and "parameters" in c.tags)

@@ -18,7 +18,7 @@ from .. import errors
 from ..core.files import refuse_unwritable
 from .journal import Event as Event
 from .journal import Journal, Pace, Watch
-from .outcome import Ending, Outcome
+from .outcome import Ending, Outcome, error_of
 from .prepare import Request as Request
 from .prepare import prepare
 from .redaction import Redactor
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlops_nb.notebook.supervise import Watcher
 
 # %% auto #0
-__all__ = ['DISPENSABLE', 'Engine', 'execute']
+__all__ = ['DISPENSABLE', 'Engine', 'execute', 'translate']
 
 # %% ../../nbs/lib/notebook/90_execute.ipynb #ae782d86
 DISPENSABLE = ("rfc3987_syntax", "rfc3986_validator", "pyarrow.fs")
@@ -108,7 +108,9 @@ class Engine:
         from mlops_nb.notebook.kernel import Kernel
         from mlops_nb.notebook.supervise import run_to_end, supervise
 
-        settings = {"iopub_timeout": 60, "log": logging.Logger("mlops_nb")} | traits
+        silent = logging.Logger("mlops_nb")
+        silent.addHandler(logging.NullHandler())  # else warnings would go to standard error
+        settings = {"iopub_timeout": 60, "log": silent} | traits
         kernel = Kernel(launch, lambda km: PapermillNotebookClient(manager, km=km, **settings))
         try:
             return run_to_end(supervise(kernel, watcher, seconds)), kernel.log()
@@ -196,7 +198,7 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     ------
     NotebookError, KernelNotInstalled, UnwritablePath
         Before anything was started.
-    CellFailed, KernelKilled, ExecutionTimeout, ExecutionCancelled
+    CellFailed, OutputMissing, KernelKilled, ExecutionTimeout, ExecutionCancelled
         After the partial report was kept; the outcome is `outcome.json` in `request.kept`.
     """
     redactor = Redactor(request.redact)
@@ -214,10 +216,14 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     journal = Journal(prepared, nb, request.kept, name, redactor, watch)
     launch = Launch(name, request.cwd, request.environ)
     ending, log = Engine.run(journal, journal, launch, seconds=request.timeout)
+    missing = request.missing() if ending.state == "ok" else ()
+    if missing:
+        message = f"did not write {', '.join(missing)}"
+        ending = Ending("error", message, "OutputMissing", message)
     with _uninterrupted():
-        outcome = journal.close(ending, request.report, log)
+        outcome = journal.close(ending, request.report, log, partial=request.partial)
     if outcome.state != "ok":
-        raise _error(outcome, request)
+        raise error_of(outcome, missing=missing, seconds=request.timeout or 0.0)
     return outcome
 
 
@@ -234,23 +240,21 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _error(outcome: Outcome, request: Request) -> errors.ExecutionError:
-    """Return the error that says why the notebook did not run to its end."""
-    where, failure = outcome.notebook, outcome.error
-    assert failure is not None and outcome.report is not None
-    report, cell = Path(outcome.report), failure.cell
-    if outcome.state == "error":
-        return errors.CellFailed(
-            where,
-            cell or 0,
-            failure.line,
-            failure.source,
-            failure.name,
-            failure.message,
-            report=report,
-        )
-    if outcome.state == "timeout":
-        return errors.ExecutionTimeout(where, cell, request.timeout or 0.0, report=report)
-    if outcome.state == "cancelled":
-        return errors.ExecutionCancelled(where, cell, report=report)
-    return errors.KernelKilled(where, cell, failure.message, report=report)
+def translate(kernel: str, language: str, values: Mapping[str, Any], where: str) -> str:
+    """Return the source of a cell that sets `values` in another language than Python.
+
+    Raises
+    ------
+    NotebookError
+        If papermill does not know the language.
+    """
+    _import_papermill()
+    from papermill.exceptions import PapermillException
+    from papermill.translators import papermill_translators
+
+    try:
+        translator = papermill_translators.find_translator(kernel, language)
+    except PapermillException:
+        what = f"papermill cannot set parameters in {language}"
+        raise errors.NotebookError(where, what, hint="execute it without `-p`") from None
+    return str(translator.codify(values, "Parameters"))

@@ -157,8 +157,11 @@ class Journal:
                 self._write_partial("")
                 self._write_outcome(self._outcome(Ending("running"), None))
 
-    def close(self, ending: Ending, report: Path, log: str) -> Outcome:
-        """Write everything down for the last time; a whole report goes to `report`."""
+    def close(self, ending: Ending, report: Path, log: str, *, partial: bool = False) -> Outcome:
+        """Write everything down for the last time.
+
+        A whole report goes to `report`, a partial one only if `partial` says so.
+        """
         if self._current is not None and self._cells[self._current].state == "running":
             self.cell_ended(self._current, ending)
         if log.strip() and ending.state != "ok":
@@ -169,7 +172,11 @@ class Journal:
             write_atomic(report, render(self._report()))
             (self._folder / "report.ipynb").unlink(missing_ok=True)
         else:
-            report = self._write_partial(f"{self._place()}: {self._redactor.text(ending.cause)}")
+            kept = self._write_partial(f"{self._place()}: {self._redactor.text(ending.cause)}")
+            if partial:
+                write_atomic(report, kept.read_bytes())
+            else:
+                report = kept
         outcome = self._outcome(ending, report)
         self._write_outcome(outcome)
         return outcome
@@ -212,7 +219,9 @@ class Journal:
         """Return the error of a run that did not finish, with the author's cell and line."""
         name, message = ending.name or ending.state, ending.message or ending.cause
         number, line, source = self._number(), None, ""
-        if self._current is not None and self._cells[self._current].number is not None:
+        if self._current is None or self._cells[self._current].state == "ok":
+            number = None  # no cell is to blame
+        elif self._cells[self._current].number is not None:
             cell = self.nb["cells"][self._current]
             line = failing_line(cell["outputs"], cell["execution_count"])
             source = cell["source"].splitlines()[line - 1].strip() if line else ""

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+from .. import errors
+
 # %% auto #0
-__all__ = ['State', 'Ending', 'CellOutcome', 'Failure', 'Outcome']
+__all__ = ['State', 'Ending', 'CellOutcome', 'Failure', 'Outcome', 'error_of']
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #4dcc4243
 State = Literal[
@@ -89,3 +92,41 @@ class Outcome:
         cells = tuple(CellOutcome(**cell) for cell in value["cells"])
         error = Failure(**value["error"]) if value["error"] else None
         return cls(**{**value, "cells": cells, "error": error})
+
+# %% ../../nbs/lib/notebook/60_outcome.ipynb #f784ac41
+def error_of(
+    outcome: Outcome, *, missing: Iterable[str] = (), seconds: float = 0.0
+) -> errors.ExecutionError:
+    """Return the error that says why the notebook did not run to its end.
+
+    Parameters
+    ----------
+    missing
+        The outputs that were not written, if that is why.
+    seconds
+        What was allowed, if the time was up.
+    """
+    failure = outcome.error or Failure(outcome.state, "")
+    error = _error_of(outcome, failure, tuple(missing), seconds)
+    error.outcome = outcome.to_json()
+    return error
+
+
+def _error_of(
+    outcome: Outcome, failure: Failure, missing: tuple[str, ...], seconds: float
+) -> errors.ExecutionError:
+    """Return the error of the class that fits."""
+    where, cell = outcome.notebook, failure.cell
+    report = Path(outcome.report) if outcome.report else None
+    if missing:
+        return errors.OutputMissing(where, missing, report=report)
+    if outcome.state == "error":
+        line, source, name = failure.line, failure.source, failure.name
+        return errors.CellFailed(
+            where, cell or 0, line, source, name, failure.message, report=report
+        )
+    if outcome.state == "timeout":
+        return errors.ExecutionTimeout(where, cell, seconds, report=report)
+    if outcome.state == "cancelled":
+        return errors.ExecutionCancelled(where, cell, report=report)
+    return errors.KernelKilled(where, cell, failure.message, report=report)

@@ -62,8 +62,8 @@ class Secret:
                 hint='write Secret("env:NAME") or Secret("file:PATH")',
             )
 
-    def reveal(self) -> str:
-        """Return the value, read from its place now.
+    def reveal(self, root: Path = Path()) -> str:
+        """Return the value, read from its place now; a relative PATH counts from `root`.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class Secret:
                 raise UsageError(f"secret {self.reference} is not set", hint=f"export {place}=...")
             return os.environ[place]
         try:
-            return Path(place).expanduser().read_text(encoding="utf-8").rstrip("\n")
+            return (root / Path(place).expanduser()).read_text(encoding="utf-8").rstrip("\n")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not text"
             raise UsageError(

@@ -31,7 +31,8 @@ class Request:
     cwd
         The working directory of the kernel.
     report
-        Where the report goes when every cell ran. Nothing is written there otherwise.
+        Where the report goes when every cell ran and every output is there. Nothing is written
+        there otherwise, unless `partial` says so.
     kept
         A directory that DVC does not delete: the partial report, the raw notebook and the outcome.
     injected
@@ -46,6 +47,10 @@ class Request:
         Secret values: `***` stands in their place in everything that is written or raised.
     metadata
         What the report says about its making, under `mlops_nb`: the stage, the parameters.
+    outputs
+        What the notebook has to write, relative to `cwd`.
+    partial
+        Whether a partial report goes to `report` as well, which is what papermill does.
     """
 
     path: Path
@@ -58,12 +63,18 @@ class Request:
     environ: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     redact: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    outputs: tuple[str, ...] = ()
+    partial: bool = False
 
     @property
     def where(self) -> str:
         """The notebook's path as a reader knows it: relative to `cwd` if it is inside."""
         path, cwd = Path(os.path.abspath(self.path)), Path(os.path.abspath(self.cwd))
         return path.relative_to(cwd).as_posix() if path.is_relative_to(cwd) else str(self.path)
+
+    def missing(self) -> tuple[str, ...]:
+        """Return the outputs that are not there."""
+        return tuple(path for path in self.outputs if not (self.cwd / path).exists())
 
 # %% ../../nbs/lib/notebook/82_prepare.ipynb #eb4ba6b5
 @dataclass(frozen=True)
@@ -118,7 +129,7 @@ def prepare(request: Request) -> Prepared:
         _inject(cells, numbers, request.injected)
     if metadata:
         node["metadata"]["mlops_nb"] = dict(metadata)
-        node["metadata"]["papermill"] = {"parameters": metadata.get("parameters", {})}
+    node["metadata"]["papermill"] = {"parameters": dict(metadata.get("parameters", {}))}
     node["metadata"].pop("widgets", None)
     return Prepared(where, identified(node), tuple(numbers), titles(cells))
 

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from ..errors import NotebookError, SignatureError
+from .declaration import Parameter as Parameter
+from .declaration import Port as Port
+from .declaration import Signature as Signature
 from .defaults import read_default
 from .document import Cell, Document
 from .ports import SECRET_PLACES, PortKind
@@ -21,82 +25,40 @@ from .types import read_type
 from .valuetype import Unreadable, ValueType
 
 # %% auto #0
-__all__ = ['Parameter', 'Port', 'Signature', 'read_signature']
+__all__ = ['read_signature']
 
 # %% ../../nbs/lib/notebook/40_signature.ipynb #2952faa3
-@dataclass(frozen=True)
-class Parameter:
-    """A declared parameter; `default` is a JSON value, meaningful only if `has_default`."""
-
-    name: str
-    type: ValueType
-    line: int
-    has_default: bool = False
-    default: object = None
-    expression: str | None = None
-    depends_on: tuple[str, ...] = ()
-    help: str = ""
-
-    @property
-    def required(self) -> bool:
-        """Whether a value must be given."""
-        return not self.has_default and self.expression is None
-
-    @property
-    def secret(self) -> bool:
-        """Whether the value must not be shown."""
-        return any(part.name == "secret" for part in self.type.walk())
-
-
-@dataclass(frozen=True)
-class Port:
-    """A declared input or output; `path` is relative to the project's root."""
-
-    name: str
-    kind: PortKind
-    path: str | None
-    line: int
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What a notebook takes and makes; `where` names the notebook in messages."""
-
-    where: str
-    parameters: tuple[Parameter, ...]
-    ports: tuple[Port, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names that may be given: parameters first, then ports."""
-        parameters = tuple(parameter.name for parameter in self.parameters)
-        return parameters + tuple(port.name for port in self.ports)
-
-    def paths(self, *kinds: PortKind) -> tuple[str, ...]:
-        """Return the paths of the ports of these kinds, in order."""
-        return tuple(p.path for p in self.ports if p.kind in kinds and p.path is not None)
-
-# %% ../../nbs/lib/notebook/40_signature.ipynb #aa6f7fe6
-def read_signature(document: Document, root: Path | None = None) -> Signature:
+def read_signature(
+    document: Document, root: Path | None = None, *, strict: bool = True
+) -> Signature:
     """Return the signature of `document`; `root` is where its project's modules lie.
 
     Raises
     ------
     NotebookError
-        If there is no parameters cell.
+        If there is no parameters cell, or it is not written in Python.
     SignatureError
-        If a line of the cell is not a parameter, a port, an import or a class.
+        If a line of the cell is not a parameter, a port, an import or a class; if it is not
+        `strict`, only when the cell as a whole is not Python.
     """
     where = _where(document.path, root)
     cell = document.parameters_cell
+    if not document.is_python:
+        raise NotebookError(
+            where,
+            f"its parameters cannot be read (it is written in {document.language})",
+            hint="write the notebook in Python",
+        )
     if cell is None:
         raise NotebookError(
             where,
             "no parameters cell",
             hint="tag the cell that holds the parameters with `parameters`",
         )
-    reader = _Reader(where, _parse(cell, where), _scope(document, cell, root), _comments(cell))
-    return reader.read()
+    source = cell.source if strict else _without_magics(cell.source)
+    tree = _parse(source, where)
+    scope = _scope(document, cell, root)
+    return _Reader(where, tree, scope, _comments(source), strict).read()
 
 
 def _where(path: Path, root: Path | None) -> str:
@@ -105,14 +67,19 @@ def _where(path: Path, root: Path | None) -> str:
     return path.resolve().relative_to(root.resolve()).as_posix() if inside and root else str(path)
 
 
-def _parse(cell: Cell, where: str) -> ast.Module:
+def _without_magics(source: str) -> str:
+    """Return `source` with IPython's magic and shell lines blank; the lines keep their numbers."""
+    return re.sub(r"^[%!].*", "", source, flags=re.MULTILINE)
+
+
+def _parse(source: str, where: str) -> ast.Module:
     """Return the syntax tree of the parameters cell."""
     try:
-        return ast.parse(cell.source)
+        return ast.parse(source)
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
-        source = "".join(cell.source.split("\n")[line - 1 : line]).strip()
-        what = f"`{source}` is not a plain assignment ({getattr(error, 'msg', error)})"
+        text = "".join(source.split("\n")[line - 1 : line]).strip()
+        what = f"`{text}` is not a plain assignment ({getattr(error, 'msg', error)})"
         raise SignatureError(where, line, what, hint="move other code to a later cell") from None
 
 
@@ -122,9 +89,9 @@ def _scope(document: Document, cell: Cell, root: Path | None) -> Scope:
     return Scope.of([tree for tree in map(parse_python, code) if tree is not None], root)
 
 
-def _comments(cell: Cell) -> dict[int, str]:
+def _comments(source: str) -> dict[int, str]:
     """Return the trailing comment of each line: it is the parameter's help."""
-    tokens = tokenize.generate_tokens(io.StringIO(cell.source).readline)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return {
         token.start[0]: token.string.lstrip("# ").strip()
         for token in tokens
@@ -147,24 +114,35 @@ class _Reader:
     tree: ast.Module
     scope: Scope
     comments: dict[int, str]
+    strict: bool
 
     def read(self) -> Signature:
         """Return the signature."""
         parameters: dict[str, Parameter] = {}
         ports: dict[str, Port] = {}
         for node in self.tree.body:
-            name, annotation, value = self._assignment(node)
-            if name is None:
-                continue
-            if name in parameters or name in ports:
-                raise self._error(node, f"`{name}` is declared twice", "keep one of the two")
-            kind = self._port_kind(annotation)
-            if kind:
-                ports[name] = self._port(node, name, kind, value)
-            else:
-                earlier = {*parameters, *ports}
-                parameters[name] = self._parameter(node, name, annotation, value, earlier)
+            try:
+                self._declare(node, parameters, ports)
+            except SignatureError:
+                if self.strict:
+                    raise
         return Signature(self.where, tuple(parameters.values()), tuple(ports.values()))
+
+    def _declare(
+        self, node: ast.stmt, parameters: dict[str, Parameter], ports: dict[str, Port]
+    ) -> None:
+        """Add what one statement declares."""
+        name, annotation, value = self._assignment(node)
+        if name is None:
+            return
+        if name in parameters or name in ports:
+            raise self._error(node, f"`{name}` is declared twice", "keep one of the two")
+        kind = self._port_kind(annotation)
+        if kind:
+            ports[name] = self._port(node, name, kind, value)
+        else:
+            earlier = {*parameters, *ports}
+            parameters[name] = self._parameter(node, name, annotation, value, earlier)
 
     def _assignment(self, node: ast.stmt) -> tuple[str | None, ast.expr | None, ast.expr | None]:
         """Return name, annotation and default of an assignment; no name for what declares none."""

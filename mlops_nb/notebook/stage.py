@@ -17,7 +17,7 @@ from .document import Document, read_document
 from .signature import Parameter, Signature, read_signature
 
 # %% auto #0
-__all__ = ['Stage', 'stage_name', 'read_stage', 'refuse_outside', 'read_stages', 'find_stage']
+__all__ = ['Stage', 'stage_name', 'is_stage', 'read_stage', 'refuse_outside', 'read_stages', 'find_stage']
 
 # %% ../../nbs/lib/notebook/55_stage.ipynb #5100d549
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ def stage_name(path: Path) -> str:
         what = f"`{match['name']}` is taken: it means something else in a config or in Python"
         raise NotebookError(path, what, hint="rename the notebook")
     return match["name"]
+
+
+def is_stage(project: Project, path: Path) -> bool:
+    """Return whether the notebook at `path` lies where the stages of `project` lie."""
+    return path.resolve().parent == project.pipeline.resolve()
 
 
 def read_stage(project: Project, path: Path) -> Stage:

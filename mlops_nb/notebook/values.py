@@ -26,7 +26,7 @@ from .validate import complaint
 from .valuetype import ValueType
 
 # %% auto #0
-__all__ = ['to_source', 'Binding', 'bind', 'parse_assignments']
+__all__ = ['to_source', 'Binding', 'bind', 'parse_assignments', 'parse_untyped']
 
 # %% ../../nbs/lib/notebook/50_values.ipynb #aaeb6316
 def to_source(value_type: ValueType, value: Any) -> str:
@@ -182,13 +182,27 @@ def parse_assignments(signature: Signature, texts: Iterable[str]) -> dict[str, A
     UsageError
         If a text has no `=`.
     """
-    given = {}
+    return {name: _parse(signature, name, raw) for name, raw in _split(texts)}
+
+
+def parse_untyped(texts: Iterable[str]) -> dict[str, Any]:
+    """Return the values of `name=value` texts for a notebook whose types are not known.
+
+    Raises
+    ------
+    UsageError
+        If a text has no `=`.
+    """
+    return {name: _plain_value(name, raw) for name, raw in _split(texts)}
+
+
+def _split(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each `name=value` text."""
     for text in texts:
         name, equals, raw = text.partition("=")
         if not equals:
             raise UsageError(f"`-p {text}` has no value", hint="write `-p name=value`")
-        given[name] = _parse(signature, name, raw)
-    return given
+        yield name, raw
 
 
 def _parse(signature: Signature, name: str, raw: str) -> Any:
@@ -227,3 +241,11 @@ def _readings(raw: str) -> Iterator[Any]:
             yield load_yaml(raw, "-p", words=True)  # `[007, on]` for a `list[str]`
         except ConfigError:
             return
+
+
+def _plain_value(name: str, raw: str) -> Any:
+    """Return what `raw` means as YAML 1.2, or `raw` itself where it means nothing."""
+    try:
+        return None if raw == "None" else load_yaml(raw, name)
+    except ConfigError:
+        return raw

@@ -5,8 +5,6 @@
 # %% ../../nbs/lib/pipeline/90_execution.ipynb #d2a6ffc5
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +13,21 @@ from typing import TYPE_CHECKING, Any
 from ..config.config import read_section
 from ..core.files import refuse_unwritable, write_atomic
 from ..core.project import Project, enclosing_project
-from ..errors import NotebookError, OutputMissing, PortError
+from ..errors import NotebookError, PortError, UsageError
 from ..notebook.document import Document, read_document
 from ..notebook.outcome import Outcome
 from ..notebook.ports import Secret
 from ..notebook.signature import Signature, read_signature
-from ..notebook.stage import read_stage, refuse_outside
-from ..notebook.values import Binding, bind, parse_assignments
+from ..notebook.stage import is_stage, read_stage, refuse_outside
+from ..notebook.values import Binding, bind, parse_assignments, parse_untyped
 from .dvcyaml import refuse_unseen
+from .executions import executions_folder, new_folder
 
 if TYPE_CHECKING:
     from mlops_nb.notebook.journal import Watch
 
 # %% auto #0
-__all__ = ['Order', 'order_stage', 'order_notebook', 'execute_order']
+__all__ = ['Order', 'order_stage', 'order_notebook', 'declared', 'execute_order']
 
 # %% ../../nbs/lib/pipeline/90_execution.ipynb #a6c68350
 @dataclass(frozen=True)
@@ -69,22 +68,52 @@ def order_notebook(
     UsageError
         If the notebook, a value or a port is not fit; nothing was run.
     """
+    if report is not None and report.exists() and report.samefile(path):
+        raise UsageError(f"{path}: the report would replace the notebook", hint="choose another -o")
     project = enclosing_project(path)
-    if project is not None and path.resolve().parent == project.pipeline.resolve():
+    if project is not None and is_stage(project, path):
         return order_stage(project, path, assignments, report)
     document = read_document(path)
-    signature, binding = None, Binding({}, "")
-    if document.parameters_cell is not None and document.language == "python":
-        signature = read_signature(document, project.root if project else None)
-        binding = bind(signature, parse_assignments(signature, assignments))
-    elif assignments:
-        raise NotebookError(
-            path,
-            "no parameters cell, so `-p` has nothing to set",
-            hint="tag the cell that holds the parameters with `parameters`",
-        )
+    signature, binding = _bind_freely(document, project, assignments)
     place = report or Path.cwd() / f"{path.stem}-report.ipynb"
     return Order(path.stem, document, signature, binding, Path.cwd(), place, None)
+
+
+def declared(path: Path) -> Signature:
+    """Return what the notebook at `path` declares: a stage to the letter, others loosely.
+
+    Raises
+    ------
+    NotebookError
+        If the file is not a notebook in Python with a parameters cell.
+    """
+    project = enclosing_project(path)
+    strict = project is not None and is_stage(project, path)
+    return read_signature(read_document(path), project.root if project else None, strict=strict)
+
+
+def _bind_freely(
+    document: Document, project: Project | None, assignments: tuple[str, ...]
+) -> tuple[Signature | None, Binding]:
+    """Return what a notebook declares, as far as that can be read, and the given values."""
+    if document.parameters_cell is None:
+        if assignments:
+            raise NotebookError(
+                document.path,
+                "no parameters cell, so `-p` has nothing to set",
+                hint="tag the cell that holds the parameters with `parameters`",
+            )
+        return None, Binding({}, "")
+    if document.is_python:
+        signature = read_signature(document, project.root if project else None, strict=False)
+        return signature, bind(signature, parse_assignments(signature, assignments))
+    values = parse_untyped(assignments)
+    if not values:
+        return None, Binding({}, "")
+    from mlops_nb.notebook.execute import translate
+
+    source = translate(document.kernel, document.language, values, str(document.path))
+    return None, Binding(values, source)
 
 
 def _port_paths(signature: Signature, binding: Binding) -> dict[str, str]:
@@ -141,54 +170,42 @@ def execute_order(
     secrets = {reference: Secret(reference) for reference in order.binding.references}
     environ = dict(order.binding.environ)
     revealed = [
-        environ.get(reference.removeprefix("env:")) or secret.reveal()
+        environ.get(reference.removeprefix("env:")) or secret.reveal(order.root)
         for reference, secret in secrets.items()
     ]
+    if order.project is not None:
+        write_atomic(order.project.state / ".gitignore", "*\n")
     request = Request(
         path=order.document.path,
         cwd=order.root,
         injected=order.binding.source,
         report=order.report,
-        kept=_kept(order),
+        kept=new_folder(executions_folder(order.project), order.name),
         kernel=kernel,
         timeout=timeout,
         environ=environ,
         redact=tuple(revealed),
         metadata=_metadata(order),
+        outputs=outputs,
+        partial=order.project is None,
     )
-    outcome = execute(request, watch)
-    missing = [path for path in outputs if not (order.root / path).exists()]
-    if missing:
-        raise OutputMissing(str(order.document.path), missing, report=order.report)
-    return outcome
+    return execute(request, watch)
 
 
-def _outputs(order: Order) -> list[str]:
+def _outputs(order: Order) -> tuple[str, ...]:
     """Return the paths that a stage promises to write."""
     if order.signature is None or order.project is None:
-        return []
-    kinds = ("out", "metrics", "plots")
-    return [
-        str(order.binding.values[port.name]) for port in order.signature.ports if port.kind in kinds
-    ]
+        return ()
+    ports = (port for port in order.signature.ports if port.kind != "in")
+    return tuple(str(order.binding.values[port.name]) for port in ports)
 
 
 def _metadata(order: Order) -> Mapping[str, Any]:
     """Return what the report says of its making."""
-    if order.signature is None:
-        return {}
-    names = [parameter.name for parameter in order.signature.parameters]
-    values = {name: order.binding.values[name] for name in names if name in order.binding.values}
+    values = dict(order.binding.values)
+    if order.signature is not None:
+        names = [parameter.name for parameter in order.signature.parameters]
+        values = {name: values[name] for name in names if name in values}
+    if order.project is None:
+        return {"parameters": values} if values else {}
     return {"stage": order.name, "parameters": values}
-
-
-def _kept(order: Order) -> Path:
-    """Return the directory in which this execution is kept."""
-    if order.project is not None:
-        state = order.project.state
-        write_atomic(state / ".gitignore", "*\n")
-    else:
-        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        state = Path(home) / "mlops_nb"
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return state / "executions" / f"{stamp}-{order.name}-{os.getpid()}"
