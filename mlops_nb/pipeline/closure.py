@@ -8,8 +8,10 @@ from __future__ import annotations
 import ast
 import tokenize
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from ..core.canonical import digest_bytes
 from ..errors import PipelineError
 from .imports import Imports, Request, read_imports
 from .source import Source, effective_text, parse, read_source
@@ -27,6 +29,7 @@ class ProjectCode:
         self._homes: dict[str, Path | None] = {}
         self._sources: dict[Path, Source] = {}
         self._imports: dict[Path, Imports] = {}
+        self._digests: dict[Path, str] = {}
 
     def find(self, module: str) -> Path | None:
         """Return the file of `module`, the folder of a namespace package, or `None` if not ours."""
@@ -75,17 +78,27 @@ class ProjectCode:
                 f"{where}: cannot be read ({error})", hint="a stage imports this module"
             ) from error
 
-    def effective_text(self, file: Path) -> str:
-        """Return what of a module's text has an effect."""
-        return effective_text(self.source(file))
+    def digest(self, file: Path) -> str:
+        """Return the digest of what of a module's text has an effect."""
+        if file not in self._digests:
+            text = effective_text(self.source(file))
+            self._digests[file] = digest_bytes(text.encode())
+        return self._digests[file]
 
     def imports(self, module: str, file: Path) -> Imports:
         """Return what a module imports."""
         if file not in self._imports:
             package = module if file.name == "__init__.py" else module.rpartition(".")[0]
             tree = self.source(file).tree
-            self._imports[file] = read_imports([tree] if tree else [], package)
+            self._imports[file] = self._ours(read_imports([tree] if tree else [], package))
         return self._imports[file]
+
+    def _ours(self, found: Imports) -> Imports:
+        """Return imports without the requests that no module of the project can meet."""
+        tops = {request.module.partition(".")[0] for request in found.executed}
+        ours = {top for top in tops if self.find(top)}
+        kept = (r for r in found.executed if r.module.partition(".")[0] in ours)
+        return replace(found, executed=frozenset(kept))
 
     def closure(self, trees: Iterable[ast.Module]) -> tuple[Path, ...]:
         """Return the files of all modules that running `trees` imports, sorted.
@@ -97,7 +110,7 @@ class ProjectCode:
         """
         reached: set[Path] = set()
         seen: set[Request] = set()
-        pending = list(read_imports(trees).executed)
+        pending = list(self._ours(read_imports(trees)).executed)
         while pending:
             request = pending.pop()
             if request not in seen:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..core.canonical import digest, digest_bytes
+from ..core.canonical import digest
 from ..notebook.document import Cell, Document
 from ..notebook.stage import Stage
 from .closure import ProjectCode
-from .source import effective_text, read_source
+from .source import Source, effective_text, read_source
 
 # %% auto #0
-__all__ = ['notebook_closure', 'code_fingerprint', 'code_fingerprints', 'module_roots']
+__all__ = ['code_fingerprint', 'code_fingerprints', 'module_roots']
 
 # %% ../../nbs/lib/pipeline/25_fingerprint.ipynb #44a2b491
 _HONOURED_TAGS = frozenset({"parameters", "injected-parameters", "raises-exception"})
@@ -28,28 +28,27 @@ def _executed_cells(document: Document) -> Iterator[Cell]:
             yield cell
 
 
-def _cell_facts(document: Document) -> Iterator[tuple[str, list[str]]]:
+def _read_cells(document: Document) -> list[tuple[Cell, Source]]:
+    """Return the cells that a run executes, and their code; only Python is known here."""
+    is_python = document.language == "python"
+    return [
+        (cell, read_source(cell.source) if is_python else Source(cell.source, None, None))
+        for cell in _executed_cells(document)
+    ]
+
+
+def _cell_facts(cells: Iterable[tuple[Cell, Source]]) -> Iterator[tuple[str, list[str]]]:
     """Yield the effective text and the honoured tags of each cell that can have an effect."""
-    for cell in _executed_cells(document):
+    for cell, source in cells:
         tags = sorted(cell.tags & _HONOURED_TAGS)
-        injected = "injected-parameters" in tags
-        text = "" if injected else _effective(document, cell)
+        text = "" if "injected-parameters" in tags else effective_text(source)
         if text.strip() or tags:
             yield text, tags
 
-
-def _effective(document: Document, cell: Cell) -> str:
-    """Return what of a cell's text has an effect; only Python's rules are known here."""
-    is_python = document.language == "python"
-    return effective_text(read_source(cell.source)) if is_python else cell.source
-
 # %% ../../nbs/lib/pipeline/25_fingerprint.ipynb #90a8c579
-def notebook_closure(code: ProjectCode, document: Document) -> tuple[Path, ...]:
-    """Return the files of the project's modules that a notebook imports, transitively, sorted."""
-    if document.language != "python":
-        return ()
-    trees = (read_source(cell.source).tree for cell in _executed_cells(document))
-    return code.closure(tree for tree in trees if tree is not None)
+def _closure(code: ProjectCode, cells: Iterable[tuple[Cell, Source]]) -> tuple[Path, ...]:
+    """Return the files of the project's modules that cells import, transitively, sorted."""
+    return code.closure(source.tree for _, source in cells if source.tree is not None)
 
 
 def code_fingerprint(root: Path, document: Document, *, code: ProjectCode | None = None) -> str:
@@ -68,12 +67,12 @@ def code_fingerprint(root: Path, document: Document, *, code: ProjectCode | None
         If an imported module of the project is not Python.
     """
     code = code or ProjectCode(root)
+    cells = _read_cells(document)
     modules = {
-        file.relative_to(root).as_posix(): digest_bytes(code.effective_text(file).encode())
-        for file in notebook_closure(code, document)
+        file.relative_to(root).as_posix(): code.digest(file) for file in _closure(code, cells)
     }
-    cells = list(_cell_facts(document))
-    return digest({"kernel": document.kernel, "cells": cells, "modules": modules})
+    facts = list(_cell_facts(cells))
+    return digest({"kernel": document.kernel, "cells": facts, "modules": modules})
 
 
 def code_fingerprints(root: Path, stages: Iterable[Stage]) -> dict[str, str]:
@@ -85,7 +84,7 @@ def code_fingerprints(root: Path, stages: Iterable[Stage]) -> dict[str, str]:
 def module_roots(root: Path, stages: Iterable[Stage]) -> tuple[str, ...]:
     """Return the project's top-level packages and modules that any stage imports, sorted."""
     code = ProjectCode(root)
-    files = {file for stage in stages for file in notebook_closure(code, stage.document)}
+    files = {file for stage in stages for file in _closure(code, _read_cells(stage.document))}
     return tuple(sorted({_top_level(file.relative_to(root)) for file in files}))
 
 

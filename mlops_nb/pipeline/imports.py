@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 # %% auto #0
-__all__ = ['Walk', 'Request', 'Imports', 'read_imports']
+__all__ = ['Request', 'Imports', 'read_imports']
 
 # %% ../../nbs/lib/pipeline/15_imports.ipynb #2a402989
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Imports:
     """The literal `__all__`, if there is one."""
 
 # %% ../../nbs/lib/pipeline/15_imports.ipynb #eba6cc9a
-Walk = Iterator[tuple[ast.AST, bool]]
+_LEAVES = (ast.Name, ast.Constant, ast.expr_context, ast.operator, ast.cmpop)
 
 
-def _walk(tree: ast.AST) -> Walk:
-    """Yield each node of `tree` with whether it is for type checkers alone."""
+def _walk(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
+    """Yield each node of `tree` but names and constants, with whether it is for type checkers."""
     pending = [(tree, False)]
     while pending:
         node, deferred = pending.pop()
@@ -54,8 +54,12 @@ def _walk(tree: ast.AST) -> Walk:
             inverted = isinstance(node.test, ast.UnaryOp)
             pending.extend((child, not inverted) for child in node.body)
             pending.extend((child, inverted) for child in node.orelse)
-        else:
-            pending.extend((child, deferred) for child in ast.iter_child_nodes(node))
+            continue
+        for field in node._fields:
+            value = getattr(node, field, None)
+            for child in value if isinstance(value, list) else (value,):
+                if isinstance(child, ast.AST) and not isinstance(child, _LEAVES):
+                    pending.append((child, deferred))
 
 
 def _mentions_type_checking(test: ast.expr) -> bool:

@@ -13,7 +13,7 @@ import warnings
 from dataclasses import dataclass
 
 # %% auto #0
-__all__ = ['Source', 'parse', 'read_source', 'effective_text']
+__all__ = ['Layout', 'Source', 'parse', 'read_source', 'effective_text']
 
 # %% ../../nbs/lib/pipeline/10_source.ipynb #a304bc75
 @dataclass(frozen=True)
@@ -131,13 +131,49 @@ def effective_text(source: Source) -> str:
             kept.append(line)
     return "\n".join(kept)
 
+# %% ../../nbs/lib/pipeline/10_source.ipynb #d0e4df8d
+Layout = tuple[dict[int, int], set[int]]
+"""The column of the comment by line, and the lines that end within a string."""
+
+_STRING_OR_COMMENT = re.compile(
+    r"""
+    (?P<comment>\#[^\n]*)
+    | \"\"\" [^"\\]* (?: (?: \\. | "(?!"") ) [^"\\]* )* \"\"\"
+    | \'\'\' [^'\\]* (?: (?: \\. | '(?!'') ) [^'\\]* )* \'\'\'
+    | " [^"\\\n]* (?: \\. [^"\\\n]* )* "
+    | ' [^'\\\n]* (?: \\. [^'\\\n]* )* '
+    | (?P<unended>["'])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def _comments_and_strings(python: str) -> Layout:
+    """Return where the comments of Python text start, and which lines end within a string."""
+    comments: dict[int, int] = {}
+    inside: set[int] = set()
+    line, position = 1, 0
+    for match in _STRING_OR_COMMENT.finditer(python):
+        start, end = match.span()
+        line, position = line + python.count("\n", position, start), start
+        if match["comment"]:
+            comments[line] = start - python.rfind("\n", 0, start) - 1
+        elif match["unended"] or (
+            python[max(start - 1, 0)] in "fFrRtT"
+            and python.count("{", start, end) != python.count("}", start, end)
+        ):
+            return _tokenized(python)
+        else:
+            inside.update(range(line, line + python.count("\n", start, end)))
+    return comments, inside
+
 
 _F_STRING_STARTS = {"FSTRING_START", "TSTRING_START"}
 _F_STRING_ENDS = {"FSTRING_END", "TSTRING_END"}
 
 
-def _comments_and_strings(python: str) -> tuple[dict[int, int], set[int]]:
-    """Return the column of the comment by line, and the lines that end within a string."""
+def _tokenized(python: str) -> Layout:
+    """Return the same as `_comments_and_strings`, from the tokenizer."""
     comments: dict[int, int] = {}
     inside: set[int] = set()
     open_f_strings: list[int] = []

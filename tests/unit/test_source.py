@@ -107,3 +107,34 @@ def test_any_text_can_be_read_and_its_effective_text_is_stable(text: str) -> Non
     if source.python == source.text:
         assert ast.dump(ast.parse(once)) == ast.dump(ast.parse(text))
         assert effect(once) == once
+
+
+def test_the_pattern_finds_what_the_tokenizer_finds() -> None:
+    library = Path(sysconfig.get_path("stdlib"))
+    for file in [*sorted(library.glob("*.py"))[:60], library / "test" / "test_fstring.py"]:
+        if file.is_file():
+            with tokenize.open(file) as stream:
+                text = stream.read()
+            assert _comments_and_strings(text) == _tokenized(text), file
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f'{d['#1']}'  # a",
+        'f"{x["a"]}"  # "',
+        "f'''{x['''#''']}'''",
+        "x = rf'{a}{{'  # '",
+        "x = 'a\\\n# b'  # c",
+        'if"#":\n    pass  # "',
+        "f'{x:{'#'}}'",
+        "f'{\n1  # a\n}'  # b",
+    ],
+)
+def test_where_the_pattern_cannot_tell_the_tokenizer_is_asked(text: str) -> None:
+    try:
+        expected = _tokenized(text)
+        ast.parse(text)
+    except (tokenize.TokenError, SyntaxError):
+        return  # a later Python's syntax
+    assert _comments_and_strings(text) == expected
