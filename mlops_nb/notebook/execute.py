@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,7 +153,8 @@ class _PapermillBook:
         if ending.state != "ok":
             self._manager.cell_exception(cell, index)
         if ending.state not in ("ok", "error"):
-            cell.outputs.append(stopped_output(ending.state, ending.cause))
+            output = stopped_output(ending.state, ending.cause)
+            cell.outputs.append(type(cell)(output))  # a notebook node, as papermill expects
         self._manager.cell_complete(cell, index)
 
     def tick(self) -> None:
@@ -211,10 +214,24 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     journal = Journal(prepared, nb, request.kept, name, redactor, watch)
     launch = Launch(name, request.cwd, request.environ)
     ending, log = Engine.run(journal, journal, launch, seconds=request.timeout)
-    outcome = journal.close(ending, request.report, log)
+    with _uninterrupted():
+        outcome = journal.close(ending, request.report, log)
     if outcome.state != "ok":
         raise _error(outcome, request)
     return outcome
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignore Ctrl-C for the moment in which the last word is written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _error(outcome: Outcome, request: Request) -> errors.ExecutionError:

@@ -161,7 +161,7 @@ class Journal:
         """Write everything down for the last time; a whole report goes to `report`."""
         if self._current is not None and self._cells[self._current].state == "running":
             self.cell_ended(self._current, ending)
-        if log.strip():
+        if log.strip() and ending.state != "ok":
             write_atomic(self._folder / "kernel.log", self._redactor.text(log))
         raw = self._redactor.notebook(identified(self.nb))
         write_atomic(self._folder / "raw.ipynb", render(raw))

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ SHUTDOWN_SECONDS = 10.0
 """How long a kernel may take to flush its files and run its exit hooks before it is killed."""
 
 # %% auto #0
-__all__ = ['INTERRUPT_SECONDS', 'SHUTDOWN_SECONDS', 'LONGEST_SOCKET_PATH', 'Launch', 'refuse_missing_kernel', 'Kernel']
+__all__ = ['INTERRUPT_SECONDS', 'SHUTDOWN_SECONDS', 'LONGEST_SOCKET_PATH', 'EXIT', 'Launch', 'refuse_missing_kernel', 'Kernel']
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #23fa3e59
 @dataclass(frozen=True)
@@ -55,14 +56,12 @@ def refuse_missing_kernel(name: str, where: str) -> None:
 LONGEST_SOCKET_PATH = 100
 
 
-def _new_manager(name: str, folder: Path) -> AsyncKernelManager:
-    """Return a manager whose kernel is reached through sockets in `folder` where possible."""
-    manager = AsyncKernelManager(kernel_name=name, connection_file=str(folder / "kernel.json"))
+def _listen_in(folder: Path, manager: AsyncKernelManager) -> None:
+    """Let the kernel be reached through sockets in `folder` where that is possible."""
+    manager.connection_file = str(folder / "kernel.json")
     short = len(os.fsencode(folder / "kernel-ipc-5")) <= LONGEST_SOCKET_PATH
     if _is_ipykernel(manager) and os.name == "posix" and short:
         manager.transport = "ipc"
-    manager.shutdown_wait_time = SHUTDOWN_SECONDS
-    return manager
 
 
 def _is_ipykernel(manager: AsyncKernelManager) -> bool:
@@ -71,14 +70,20 @@ def _is_ipykernel(manager: AsyncKernelManager) -> bool:
     return spec is not None and any("ipykernel" in word for word in spec.argv)
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #a959b6cb
+EXIT = "__import__('IPython').get_ipython().ask_exit()"
+
+# %% ../../nbs/lib/notebook/85_kernel.ipynb #d99d0870
 class Kernel:
     """One kernel process and nbclient's connection to it."""
 
     def __init__(self, launch: Launch, connect: Callable[[AsyncKernelManager], Any]) -> None:
         self._launch = launch
+        self._manager = AsyncKernelManager(kernel_name=launch.name)
+        self._manager.shutdown_wait_time = SHUTDOWN_SECONDS
+        assert self._manager.kernel_spec is not None  # or it has raised `NoSuchKernel`
         self._folder = Path(tempfile.mkdtemp(prefix="mlops-nb-"))
         self._log = self._folder / "kernel.log"
-        self._manager = _new_manager(launch.name, self._folder)
+        _listen_in(self._folder, self._manager)
         self._process: subprocess.Popen[bytes] | None = None
         self._ooms: int | None = None
         self.client = connect(self._manager)
@@ -172,12 +177,24 @@ class Kernel:
         job.result()
 
     async def _end(self, *, graceful: bool) -> None:
+        if graceful and self.client.kc is not None and _is_ipykernel(self._manager):
+            self.client.kc.execute(EXIT, silent=True, store_history=False, allow_stdin=False)
+            graceful = await self._gone_within(SHUTDOWN_SECONDS)
         if self._manager.has_kernel and await self._manager.is_alive():
             await self._manager.shutdown_kernel(now=not graceful)
         else:
             await self._manager.cleanup_resources()
         if self.client.kc is not None:
             self.client.kc.stop_channels()
+
+    async def _gone_within(self, seconds: float) -> bool:
+        """Wait until the kernel process has ended; return whether it did."""
+        deadline = time.monotonic() + seconds
+        while self._process and self._process.poll() is None:
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
 
     def close(self) -> None:
         """Remove what is left: processes of the kernel's group, its sockets, its log."""

@@ -116,8 +116,9 @@ def prepare(request: Request) -> Prepared:
     numbers: list[int | None] = list(range(1, len(cells) + 1))
     if request.injected:
         _inject(cells, numbers, request.injected)
-    node["metadata"] = {**node["metadata"], "mlops_nb": dict(metadata)}
-    node["metadata"]["papermill"] = {"parameters": dict(metadata.get("parameters", {}))}
+    if metadata:
+        node["metadata"]["mlops_nb"] = dict(metadata)
+        node["metadata"]["papermill"] = {"parameters": metadata.get("parameters", {})}
     node["metadata"].pop("widgets", None)
     return Prepared(where, identified(node), tuple(numbers), titles(cells))
 

@@ -73,7 +73,7 @@ def identified(notebook: Mapping[str, Any]) -> Node:
         injected = "injected-parameters" in cell["metadata"].get("tags", ())
         if injected or not isinstance(known, str) or known in taken:
             seed = f"{index}\0{cell['cell_type']}\0{cell['source']}"
-            cell["id"] = hashlib.sha256(seed.encode()).hexdigest()[:8]
+            cell["id"] = hashlib.sha256(seed.encode(errors="replace")).hexdigest()[:8]
         taken.add(cell["id"])
     return node | {"nbformat": 4, "nbformat_minor": 5}
 

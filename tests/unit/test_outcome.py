@@ -1,0 +1,34 @@
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_nb.notebook.outcome import CellOutcome, Failure, Outcome
+
+states = st.sampled_from(["pending", "ok", "error", "killed:oom", "killed:signal", "timeout"])
+seconds = st.floats(0, 1e6)
+cells = st.builds(CellOutcome, st.none() | st.integers(1), st.text(), states, seconds, seconds)
+failures = st.builds(Failure, st.text(), st.text(), st.none() | st.integers(1))
+outcomes = st.builds(
+    Outcome,
+    st.text(),
+    states,
+    st.lists(cells).map(tuple),
+    st.text(),
+    st.text(),
+    error=st.none() | failures,
+)
+
+
+@given(outcomes)
+def test_an_outcome_survives_json(outcome: Outcome) -> None:
+    assert Outcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
+
+
+def test_importing_outcome_and_report_imports_no_engine() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, mlops_nb.notebook.outcome, mlops_nb.notebook.report; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert not {"papermill", "nbformat", "nbclient", "psutil", "zmq"} & set(loaded.split())
