@@ -58,6 +58,19 @@ class MlopsNbError(Exception):
     def __str__(self) -> str:
         return f"{self.what}; {self.hint}" if self.hint else self.what
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process boundaries; without this, pickle calls a subclass with `what, hint`.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[MlopsNbError], arguments: tuple[object, ...], attributes: dict[str, object]
+) -> MlopsNbError:
+    """Return the error that was pickled."""
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(attributes)
+    return error
+
 # %% ../nbs/lib/00_errors.ipynb #87ac0b79
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the hint for a mistyped `name`: the closest of the `known` names, or all of them."""

@@ -15,7 +15,7 @@ from ..core.canonical import digest
 from ..core.yaml import load_yaml
 from ..notebook.signature import Parameter
 from ..notebook.stage import Stage
-from ..notebook.types import ValueType
+from ..notebook.valuetype import ValueType
 
 # %% auto #0
 __all__ = ['MISSING', 'section_class', 'omegaconf_type', 'config_class', 'Source']

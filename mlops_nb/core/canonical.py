@@ -22,7 +22,7 @@ Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 def canonical_json(value: object) -> str:
     """Return `value` as canonical JSON: sorted keys, no spaces, UTF-8 letters as they are.
 
-    Floats are written in the shortest form that reads back equal (ECMA-262, as `repr` does).
+    Floats are written as `repr` does: in the shortest form that reads back equal.
 
     Raises
     ------
@@ -56,4 +56,5 @@ def digest_bytes(data: bytes) -> str:
 
 def digest(value: object) -> str:
     """Return the SHA-256 of `value` in canonical JSON."""
-    return digest_bytes(canonical_json(value).encode())
+    # source text may hold half a surrogate pair, which is no reason to fail
+    return digest_bytes(canonical_json(value).encode(errors="surrogatepass"))

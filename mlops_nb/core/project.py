@@ -58,13 +58,23 @@ class Project:
 
     def relative(self, path: Path) -> str:
         """Return `path` relative to the root with forward slashes, or as it is if outside."""
-        absolute = Path(os.path.abspath(path))
-        return absolute.relative_to(self.root).as_posix() if self.holds(absolute) else str(path)
+        inner = self._inner(path)
+        return str(path) if inner is None else inner.as_posix()
 
     def holds(self, path: Path | str) -> bool:
-        """Return whether `path` (relative ones count from the root) stays inside the project."""
-        absolute = (self.root / path).resolve()
-        return absolute != self.root.resolve() and absolute.is_relative_to(self.root.resolve())
+        """Return whether `path` (relative ones count from the root) stays inside the project.
+
+        The name decides, not where a symbolic link leads: DVC may link an output to its cache.
+        """
+        return self._inner(self.root / path) is not None
+
+    def _inner(self, path: Path) -> Path | None:
+        """Return `path` relative to the root, which a symbolic link may have led to."""
+        named, root = Path(os.path.abspath(path)), Path(os.path.abspath(self.root))
+        for inner, outer in ((named, root), (named.resolve(), root.resolve())):
+            if inner != outer and inner.is_relative_to(outer):
+                return inner.relative_to(outer)
+        return None
 
 # %% ../../nbs/lib/core/30_project.ipynb #42b29b9d
 def enclosing_project(start: Path) -> Project | None:

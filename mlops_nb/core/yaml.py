@@ -20,33 +20,43 @@ __all__ = ['load_yaml', 'dump_yaml']
 _CORE_SCHEMA = (
     ("tag:yaml.org,2002:null", r"~|null|Null|NULL|", "~nN\0"),
     ("tag:yaml.org,2002:bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("tag:yaml.org,2002:int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    (
+        "tag:yaml.org,2002:int",
+        r"[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)",
+        "-+0123456789",
+    ),
     (
         "tag:yaml.org,2002:float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         "-+.0123456789",
     ),
+    ("tag:yaml.org,2002:merge", r"<<", "<"),
 )
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The safe loader with the core schema of YAML 1.2."""
+    """The safe loader with YAML 1.2 as DVC reads it."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         """Return an integer; `0o17` is octal, `017` is seventeen."""
-        text = str(node.value)
-        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+        text = str(node.value).replace("_", "").lower()
+        based = text.lstrip("+-")[:2] in ("0b", "0o", "0x")
+        return int(text, 0 if based else 10)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Return a mapping, refusing a key that is given twice."""
-        seen: set[str] = set()
+        seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
+            if not isinstance(key, yaml.ScalarNode):
+                problem = "a key is a list or a mapping; quote it if it is text"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            if (key.tag, key.value) in seen:
                 problem = f"key `{key.value}` is given twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(str(key.value))
+            seen.add((key.tag, key.value))
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
         return mapping
 
@@ -56,8 +66,8 @@ for _tag, _pattern, _first in _CORE_SCHEMA:
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
-def load_yaml(text: str, where: str) -> Any:
-    """Return what a YAML 1.2 document says.
+def load_yaml(text: str, where: str, *, words: bool = False) -> Any:
+    """Return what a YAML 1.2 document says; with `words` every scalar stays text.
 
     Raises
     ------
@@ -65,14 +75,31 @@ def load_yaml(text: str, where: str) -> Any:
         If `text` is not YAML; the error names `where` and the line.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+        return yaml.load(text, Loader=yaml.BaseLoader if words else _Loader)
+    except (yaml.YAMLError, ValueError, AttributeError) as error:
+        # PyYAML's constructors leave `!!int x` and `!!timestamp x` to Python's own errors
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise ConfigError(f"{where}{line}: not YAML ({problem})", hint="mend that line") from None
 
 # %% ../../nbs/lib/core/40_yaml.ipynb #33cb3683
+class _Dumper(yaml.SafeDumper):
+    """The safe dumper, which quotes what YAML 1.1 or 1.2 would take for something else."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Return text, with the line breaks that only some readers know escaped."""
+        style = '"' if re.search("[\x85\u2028\u2029]", text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+for _tag, _pattern, _first in _CORE_SCHEMA:
+    _Dumper.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), [*_first, ""])
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
 def dump_yaml(value: object) -> str:
     """Return `value` as YAML in block style, which YAML 1.1 and 1.2 read alike."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=False)
+    return yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False
+    )

@@ -10,7 +10,8 @@ import datetime
 from collections.abc import Callable
 
 from .scope import Scope
-from .types import Unreadable, ValueType, literal
+from .types import literal
+from .valuetype import Unreadable, ValueType
 
 # %% auto #0
 __all__ = ['read_default']
@@ -29,58 +30,117 @@ def read_default(node: ast.expr, value_type: ValueType, scope: Scope) -> object:
     if isinstance(node, ast.List | ast.Tuple):
         return [read_default(item, value_type, scope) for item in node.elts]
     if isinstance(node, ast.Dict):
-        keys = [literal(key) for key in node.keys if key is not None]
+        if None in node.keys:
+            raise Unreadable(f"`{ast.unparse(node)}` unpacks another mapping")
+        keys = [read_default(key, value_type, scope) for key in node.keys if key is not None]
         values = [read_default(item, value_type, scope) for item in node.values]
-        return dict(zip(keys, values, strict=True))
+        return {_key(key): value for key, value in zip(keys, values, strict=True)}
+    if isinstance(node, ast.Attribute):
+        return _member(node, value_type, scope)
+    value = _arithmetic(node)
+    if value is not None and not isinstance(value, str | int | float):
+        raise Unreadable(f"`{ast.unparse(node)}` is not a JSON value")
+    return value
+
+
+def _key(value: object) -> object:
+    """Return a dictionary's key, which cannot be a list or a mapping in a config."""
+    if isinstance(value, list | dict):
+        raise Unreadable("a key is neither text nor a number")
+    return value
+
+
+_CONSTANTS = {
+    f"{module}.{name}": float(name) for module in ("math", "numpy") for name in ("inf", "nan")
+}
+
+
+def _member(node: ast.Attribute, value_type: ValueType, scope: Scope) -> object:
+    """Return the value of `Family.FOREST`, or of `math.inf`."""
+    if scope.origin(ast.unparse(node)) in _CONSTANTS:
+        return _CONSTANTS[scope.origin(ast.unparse(node))]
+    origin = scope.origin(ast.unparse(node.value))
     for arm in value_type.walk():
-        if isinstance(node, ast.Attribute) and arm.text == ast.unparse(node.value):
-            return _member(node.attr, arm)
-    return _arithmetic(node)
-
-
-def _member(name: str, enum: ValueType) -> object:
-    """Return the value of an enum's member."""
-    if name not in dict(enum.members):
-        raise Unreadable(f"`{enum.text}` has no member `{name}`")
-    return dict(enum.members)[name]
+        if arm.name == "enum" and arm.origin == origin and node.attr in dict(arm.members):
+            return dict(arm.members)[node.attr]
+    raise Unreadable(f"`{ast.unparse(node)}` is not a member of an enum")
 
 
 def _read_call(node: ast.Call, value_type: ValueType, scope: Scope) -> object:
     """Return the JSON value of `Path("a")`, `Optimizer(lr=0.1)`, `dict(a=1)` and the like."""
     called = ast.unparse(node.func)
+    owner, _, method = called.rpartition(".")
     for arm in value_type.walk():
-        if arm.text != called and scope.origin(arm.text) != scope.origin(called):
-            continue
-        if arm.name == "dataclass":
+        if arm.name == "dataclass" and arm.origin == scope.origin(called):
             return _read_instance(node, arm, scope)
-        if arm.name in ("path", "secret", "enum") and len(node.args) == 1:
-            return literal(node.args[0])
+        if arm.name in ("path", "secret", "enum") and arm.origin == scope.origin(called):
+            return _only_argument(node)
         if arm.name in ("date", "datetime"):
-            moment = getattr(datetime, arm.name)(*(literal(argument) for argument in node.args))
-            return str(moment.isoformat())
-    if called in ("dict", "list", "tuple", "float") and not node.keywords and len(node.args) <= 1:
-        empty: dict[str, object] = {"dict": {}, "list": [], "tuple": [], "float": 0.0}
-        convert: dict[str, Callable[..., object]] = {"float": float, "dict": dict}
-        return convert.get(called, list)(literal(node.args[0])) if node.args else empty[called]
+            if arm.origin == scope.origin(called):
+                return _read_moment(node, arm.name)
+            if method == "fromisoformat" and arm.origin == scope.origin(owner):
+                return _only_argument(node)
+    if called in _BUILTINS:
+        return _read_builtin(node, value_type, scope)
+    raise Unreadable(f"`{ast.unparse(node)}` cannot be known without executing it")
+
+
+def _only_argument(node: ast.Call) -> object:
+    """Return the literal that is a call's only argument."""
+    if len(node.args) != 1 or node.keywords:
+        raise Unreadable(f"`{ast.unparse(node)}` does not have one argument")
+    return literal(node.args[0])
+
+
+def _read_moment(node: ast.Call, kind: str) -> str:
+    """Return the ISO form of `date(2013, 1, 1)` or `datetime(2013, 1, 1, 6)`."""
+    positional = [literal(argument) for argument in node.args]
+    named = {key.arg: literal(key.value) for key in node.keywords if key.arg}
+    try:
+        return str(getattr(datetime, kind)(*positional, **named).isoformat())
+    except (TypeError, ValueError) as error:
+        raise Unreadable(f"`{ast.unparse(node)}`: {error}") from None
+
+
+_BUILTINS = ("dict", "list", "tuple", "float")
+
+
+def _read_builtin(node: ast.Call, value_type: ValueType, scope: Scope) -> object:
+    """Return the JSON value of `list()`, `dict(a=1)` or `float("inf")`."""
+    called = ast.unparse(node.func)
     if called == "dict" and not node.args:
-        return {key.arg: literal(key.value) for key in node.keywords if key.arg}
+        return {
+            key.arg: read_default(key.value, value_type, scope) for key in node.keywords if key.arg
+        }
+    if called == "float":
+        try:
+            return float(str(_only_argument(node)))
+        except ValueError as error:
+            raise Unreadable(str(error)) from None
+    if not node.args and not node.keywords:
+        return []
+    inner = node.args[0] if len(node.args) == 1 and not node.keywords else None
+    if called == "dict" and isinstance(inner, ast.Dict):
+        return read_default(inner, value_type, scope)
+    if called != "dict" and isinstance(inner, ast.List | ast.Tuple):
+        return read_default(inner, value_type, scope)
     raise Unreadable(f"`{ast.unparse(node)}` cannot be known without executing it")
 
 
 def _read_instance(node: ast.Call, value_type: ValueType, scope: Scope) -> dict[str, object]:
     """Return the JSON value of a dataclass instance, defaults included."""
-    given: dict[str, ast.expr] = {
-        item.name: ast.parse(item.default, mode="eval").body
-        for item in value_type.fields
-        if item.default is not None
-    }
-    given |= dict(zip((item.name for item in value_type.fields), node.args, strict=False))
+    fields = {item.name: item for item in value_type.fields}
+    given = dict(zip(fields, node.args, strict=False))
     given |= {key.arg: key.value for key in node.keywords if key.arg}
-    types = {item.name: item.type for item in value_type.fields}
-    return {
-        name: read_default(value, types.get(name, value_type), scope)
-        for name, value in given.items()
-    }
+    if len(node.args) > len(fields) or not set(given) <= set(fields):
+        raise Unreadable(f"`{ast.unparse(node)}` does not fit the fields of `{value_type.text}`")
+    values: dict[str, object] = {}
+    for name, item in fields.items():
+        if name in given:
+            values[name] = read_default(given[name], item.type, scope)
+        elif item.default is not None:
+            values[name] = read_default(item.default, item.type, item.scope)
+    return values
 
 
 _OPERATIONS: dict[type[ast.operator], Callable[[float, float], float]] = {
@@ -88,16 +148,21 @@ _OPERATIONS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Sub: lambda a, b: a - b,
     ast.Mult: lambda a, b: a * b,
     ast.Div: lambda a, b: a / b,
+    ast.FloorDiv: lambda a, b: a // b,
+    ast.Pow: lambda a, b: a**b,
 }
 
 
 def _arithmetic(node: ast.expr) -> object:
-    """Return the value of a literal, or of `+ - * / **` on numbers."""
-    if isinstance(node, ast.BinOp):
-        left, right = _arithmetic(node.left), _arithmetic(node.right)
-        if isinstance(left, int | float) and isinstance(right, int | float):
-            if isinstance(node.op, ast.Pow) and abs(right) <= 64 and abs(left) <= 1024:
-                return left**right
-            if type(node.op) in _OPERATIONS and not (right == 0 and isinstance(node.op, ast.Div)):
+    """Return the value of a literal, or of `+ - * / // **` on numbers."""
+    if not isinstance(node, ast.BinOp):
+        return literal(node)
+    left, right = _arithmetic(node.left), _arithmetic(node.right)
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        small = not isinstance(node.op, ast.Pow) or (abs(right) <= 64 and abs(left) <= 1024)
+        if type(node.op) in _OPERATIONS and small:
+            try:
                 return _OPERATIONS[type(node.op)](left, right)
-    return literal(node)
+            except ArithmeticError as error:
+                raise Unreadable(f"`{ast.unparse(node)}`: {error}") from None
+    raise Unreadable(f"`{ast.unparse(node)}` is not a literal")

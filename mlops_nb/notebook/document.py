@@ -64,11 +64,15 @@ def read_document(path: Path) -> Document:
     content = _read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("nbformat"), int):
         raise NotebookError(path, "not a notebook", hint="give the path of an .ipynb file")
-    if content["nbformat"] != 4 or not isinstance(content.get("cells"), list):
+    if content["nbformat"] != 4:
         raise NotebookError(
             path,
             f"notebook format {content['nbformat']} is not supported",
             hint="upgrade it with `jupyter nbconvert --to notebook --inplace`",
+        )
+    if not isinstance(content.get("cells"), list):
+        raise NotebookError(
+            path, "has no list of cells", hint="restore it, e.g. with `git checkout`"
         )
     metadata = _mapping(content.get("metadata"))
     kernelspec = _mapping(metadata.get("kernelspec"))
@@ -107,8 +111,10 @@ def _cell(path: Path, number: int, raw: object) -> Cell:
     """Return cell `number` of the file."""
     entry = _mapping(raw)
     source, kind = entry.get("source"), entry.get("cell_type")
-    text = "".join(source) if isinstance(source, list) else source
-    if not isinstance(text, str) or not isinstance(kind, str):
+    if isinstance(source, list) and all(isinstance(line, str) for line in source):
+        source = "".join(source)
+    if not isinstance(source, str) or not isinstance(kind, str):
         raise NotebookError(path, f"cell {number} is broken", hint="open and save it in JupyterLab")
     tags = _mapping(entry.get("metadata")).get("tags")
-    return Cell(number, kind, text, frozenset(tags or ()), str(entry.get("id") or ""))
+    named = (tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
+    return Cell(number, kind, source, frozenset(named), str(entry.get("id") or ""))

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from ..errors import UsageError
 
 # %% auto #0
-__all__ = ['PortKind', 'In', 'Out', 'Metrics', 'Plots', 'PortType', 'Secret']
+__all__ = ['PortKind', 'In', 'Out', 'Metrics', 'Plots', 'SECRET_PLACES', 'PortType', 'Secret']
 
 # %% ../../nbs/lib/notebook/10_ports.ipynb #d52aa62a
 PortKind = Literal["in", "out", "metrics", "plots"]
@@ -39,6 +39,10 @@ Plots = Annotated[str, PortType("plots")]
 """The directory that `record.step` and `record.figure` write to."""
 
 # %% ../../nbs/lib/notebook/10_ports.ipynb #017f544c
+SECRET_PLACES = ("env:", "file:")
+"""How a reference to a secret begins."""
+
+
 @dataclass(frozen=True)
 class Secret:
     """A reference to a value that must not be shown: `env:NAME` or `file:PATH`.
@@ -52,8 +56,7 @@ class Secret:
     reference: str
 
     def __post_init__(self) -> None:
-        scheme, _, place = self.reference.partition(":")
-        if scheme not in ("env", "file") or not place:
+        if not self.reference.startswith(SECRET_PLACES) or self.reference in SECRET_PLACES:
             raise UsageError(
                 "a Secret holds a reference, not the value itself",
                 hint='write Secret("env:NAME") or Secret("file:PATH")',

@@ -6,60 +6,91 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['Scope']
+__all__ = ['Scope', 'parse_python']
 
 # %% ../../nbs/lib/notebook/20_scope.ipynb #aff75f72
 @dataclass(frozen=True)
 class Scope:
-    """The imports and classes that a piece of source defines."""
+    """The imports, classes and aliases of a piece of source; `module` names it, if it is one."""
 
     imports: Mapping[str, str] = field(default_factory=dict)
-    classes: Mapping[str, ast.ClassDef] = field(default_factory=dict)
+    definitions: Mapping[str, ast.ClassDef | ast.expr] = field(default_factory=dict)
+    stars: tuple[str, ...] = ()
     root: Path | None = None
+    module: str = ""
 
     @classmethod
-    def of(cls, trees: list[ast.Module], root: Path | None, package: str = "") -> Scope:
-        """Return the scope of top-level statements, in reading order."""
+    def of(
+        cls, trees: Iterable[ast.Module], root: Path | None, module: str = "", package: str = ""
+    ) -> Scope:
+        """Return the scope of module-level statements, in reading order."""
         imports: dict[str, str] = {}
-        classes: dict[str, ast.ClassDef] = {}
-        for node in (statement for tree in trees for statement in tree.body):
+        definitions: dict[str, ast.ClassDef | ast.expr] = {}
+        for node in (statement for tree in trees for statement in _statements(tree.body)):
             if isinstance(node, ast.ClassDef):
-                classes[node.name] = node
+                definitions[node.name] = node
+            elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                definitions |= {t.id: node.value for t in targets if isinstance(t, ast.Name)}
             elif isinstance(node, ast.Import):
                 for alias in node.names:
                     name = alias.asname or alias.name.partition(".")[0]
                     imports[name] = alias.name if alias.asname else name
             elif isinstance(node, ast.ImportFrom):
-                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = [*parents, node.module] if node.level else [node.module]
-                for alias in node.names:
-                    origin = ".".join(part for part in (*base, alias.name) if part)
-                    imports[alias.asname or alias.name] = origin
-        return cls(imports, classes, root)
-
-    def has(self, dotted: str) -> bool:
-        """Return whether the first part of a dotted name is known here."""
-        head = dotted.partition(".")[0]
-        return head in self.imports or head in self.classes
+                source = _absolute(node, package)
+                for item in node.names:
+                    name = f"*{source}" if item.name == "*" else item.asname or item.name
+                    imports[name] = f"{source}.{item.name}"
+        stars = tuple(name[1:] for name in imports if name.startswith("*"))
+        return cls(imports, definitions, stars, root, module)
 
     def origin(self, dotted: str) -> str:
         """Return the full name that `dotted` stands for (`Literal` gives `typing.Literal`)."""
+        definition, home = self.find(dotted) or (None, self)
+        if isinstance(definition, ast.ClassDef):
+            return f"{home.module}.{definition.name}" if home.module else definition.name
         head, _, rest = dotted.partition(".")
         full = self.imports.get(head, head)
         return f"{full}.{rest}" if rest else full
 
-    def find_class(self, dotted: str, depth: int = 5) -> tuple[ast.ClassDef, Scope] | None:
-        """Return the class that `dotted` names, and the scope it was written in."""
-        if dotted in self.classes:
-            return self.classes[dotted], self
-        module, _, name = self.origin(dotted).rpartition(".")
-        scope = _module_scope(self.root, module) if module and depth else None
-        return scope.find_class(name, depth - 1) if scope else None
+    def find(self, dotted: str, depth: int = 9) -> tuple[ast.ClassDef | ast.expr, Scope] | None:
+        """Return what `dotted` is defined as, and the scope it was written in."""
+        if dotted in self.definitions:
+            return self.definitions[dotted], self
+        head, _, rest = dotted.partition(".")
+        full = ".".join(part for part in (self.imports.get(head), rest) if part)
+        places = (
+            [(full.rpartition(".")[0], full.rpartition(".")[2])] if head in self.imports else []
+        )
+        places += [(star, dotted) for star in self.stars if not rest]
+        for module, name in places:
+            scope = _module_scope(self.root, module) if module and depth else None
+            found = scope.find(name, depth - 1) if scope else None
+            if found is not None:
+                return found
+        return None
+
+
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a module, those under `if TYPE_CHECKING` and `try` as well."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try):
+            yield from _statements(node.body)
+            yield from _statements(node.orelse)
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    """Return the full name of the module that a `from` statement names."""
+    parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+    return ".".join(part for part in (*parents, node.module) if part)
 
 
 def _module_scope(root: Path | None, module: str) -> Scope | None:
@@ -67,8 +98,24 @@ def _module_scope(root: Path | None, module: str) -> Scope | None:
     if root is None:
         return None
     stem = module.replace(".", "/")
-    for file in (root / f"{stem}.py", root / stem / "__init__.py"):
+    for file in (root / stem / "__init__.py", root / f"{stem}.py"):
         if file.is_file():
+            tree = parse_python(file.read_text(encoding="utf-8", errors="replace"))
             package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-            return Scope.of([ast.parse(file.read_text(encoding="utf-8"))], root, package)
+            return Scope.of([tree] if tree else [], root, module, package)
+    return None
+
+# %% ../../nbs/lib/notebook/20_scope.ipynb #99049680
+_IPYTHON_LINE = re.compile(r"^[ \t]*([%!?].*|.*\?)$", re.MULTILINE)
+
+
+def parse_python(text: str) -> ast.Module | None:
+    """Return the syntax tree of `text`, IPython's own lines left out; `None` if it has none."""
+    for source in (text, _IPYTHON_LINE.sub("", text)):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return ast.parse(source)
+        except (SyntaxError, ValueError):
+            continue
     return None

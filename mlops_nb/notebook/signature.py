@@ -15,9 +15,10 @@ from typing import get_args
 from ..errors import NotebookError, SignatureError
 from .defaults import read_default
 from .document import Cell, Document
-from .ports import PortKind
-from .scope import Scope
-from .types import Unreadable, ValueType, read_type
+from .ports import SECRET_PLACES, PortKind
+from .scope import Scope, parse_python
+from .types import read_type
+from .valuetype import Unreadable, ValueType
 
 # %% auto #0
 __all__ = ['Parameter', 'Port', 'Signature', 'read_signature']
@@ -108,23 +109,17 @@ def _parse(cell: Cell, where: str) -> ast.Module:
     """Return the syntax tree of the parameters cell."""
     try:
         return ast.parse(cell.source)
-    except SyntaxError as error:
-        line = error.lineno or 1
-        source = (cell.source.splitlines() or [""])[line - 1].strip()
-        what = f"`{source}` is not a plain assignment ({error.msg})"
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        source = "".join(cell.source.split("\n")[line - 1 : line]).strip()
+        what = f"`{source}` is not a plain assignment ({getattr(error, 'msg', error)})"
         raise SignatureError(where, line, what, hint="move other code to a later cell") from None
 
 
 def _scope(document: Document, cell: Cell, root: Path | None) -> Scope:
     """Return the scope of all code up to and including the parameters cell."""
-    trees = []
-    for earlier in document.cells[: cell.number]:
-        if earlier.kind == "code":
-            try:
-                trees.append(ast.parse(earlier.source))
-            except SyntaxError:
-                continue  # a cell of magics defines no types
-    return Scope.of(trees, root)
+    code = (c.source for c in document.cells[: cell.number] if c.kind == "code")
+    return Scope.of([tree for tree in map(parse_python, code) if tree is not None], root)
 
 
 def _comments(cell: Cell) -> dict[int, str]:
@@ -163,11 +158,12 @@ class _Reader:
                 continue
             if name in parameters or name in ports:
                 raise self._error(node, f"`{name}` is declared twice", "keep one of the two")
-            kind = _PORTS.get(self.scope.origin(ast.unparse(annotation))) if annotation else None
+            kind = self._port_kind(annotation)
             if kind:
                 ports[name] = self._port(node, name, kind, value)
             else:
-                parameters[name] = self._parameter(node, name, annotation, value, set(parameters))
+                earlier = {*parameters, *ports}
+                parameters[name] = self._parameter(node, name, annotation, value, earlier)
         return Signature(self.where, tuple(parameters.values()), tuple(ports.values()))
 
     def _assignment(self, node: ast.stmt) -> tuple[str | None, ast.expr | None, ast.expr | None]:
@@ -185,6 +181,12 @@ class _Reader:
         raise self._error(
             node, f"`{source}` is not a parameter or a port", "move other code to a later cell"
         )
+
+    def _port_kind(self, annotation: ast.expr | None) -> PortKind | None:
+        """Return the kind of port that an annotation says, if it says one; it may be quoted."""
+        if isinstance(annotation, ast.Constant):
+            return _PORTS.get(self.scope.origin(str(annotation.value).strip()))
+        return _PORTS.get(self.scope.origin(ast.unparse(annotation))) if annotation else None
 
     def _port(self, node: ast.stmt, name: str, kind: PortKind, value: ast.expr | None) -> Port:
         """Return a port; DVC has to know its path before anything runs, so it is a literal."""
@@ -216,17 +218,16 @@ class _Reader:
         used = {n.id for n in ast.walk(value) if isinstance(n, ast.Name)} & earlier
         try:
             if used:
-                raise Unreadable("it is worked out from other parameters")
+                raise Unreadable("it is worked out from other values")
             default = read_default(value, kind, self.scope)
         except Unreadable:
+            source, sources = ast.unparse(value), tuple(sorted(used))
             return Parameter(
-                name,
-                kind,
-                node.lineno,
-                expression=ast.unparse(value),
-                depends_on=tuple(sorted(used)),
-                help=help_text,
+                name, kind, node.lineno, expression=source, depends_on=sources, help=help_text
             )
+        if not all(text.startswith(SECRET_PLACES) for text in kind.secrets(default)):
+            hint = 'write Secret("env:NAME") or Secret("file:PATH")'
+            raise self._error(node, f"`{name}` holds a secret, not its place", hint)
         return Parameter(name, kind, node.lineno, True, default, help=help_text)
 
     def _error(self, node: ast.stmt, what: str, hint: str) -> SignatureError:

@@ -7,48 +7,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 from .scope import Scope
+from .valuetype import Field, Unreadable, ValueType
 
 # %% auto #0
-__all__ = ['ValueType', 'Field', 'Unreadable', 'read_type', 'literal']
-
-# %% ../../nbs/lib/notebook/25_types.ipynb #dec3fbf2
-@dataclass(frozen=True)
-class ValueType:
-    """What values an annotation allows; `text` is the annotation as its author wrote it.
-
-    `name` is one of `any bool int float str none path date datetime secret literal enum list tuple
-    dict union dataclass`.
-    """
-
-    name: str
-    text: str
-    arguments: tuple[ValueType, ...] = ()
-    choices: tuple[object, ...] = ()
-    members: tuple[tuple[str, object], ...] = ()
-    fields: tuple[Field, ...] = ()
-    bounds: tuple[tuple[str, object], ...] = ()
-
-    def walk(self) -> Iterator[ValueType]:
-        """Yield this type and every type inside it."""
-        yield self
-        for inner in (*self.arguments, *(item.type for item in self.fields)):
-            yield from inner.walk()
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of a dataclass; `default` is its source, `None` if it must be given."""
-
-    name: str
-    type: ValueType
-    default: str | None = None
-
-
-class Unreadable(ValueError):
-    """Source that says something which cannot be known without executing it."""
+__all__ = ['read_type', 'literal']
 
 # %% ../../nbs/lib/notebook/25_types.ipynb #b4ed3215
 _SIMPLE = {
@@ -66,13 +31,18 @@ _SIMPLE = {
     "list": "list",
     "dict": "dict",
     "tuple": "tuple",
+    "typing.List": "list",
+    "typing.Dict": "dict",
+    "typing.Tuple": "tuple",
 }
 _GENERIC = {
     "list": "list",
     "typing.List": "list",
+    "typing.Sequence": "list",
     "collections.abc.Sequence": "list",
     "dict": "dict",
     "typing.Dict": "dict",
+    "typing.Mapping": "dict",
     "collections.abc.Mapping": "dict",
     "tuple": "tuple",
     "typing.Tuple": "tuple",
@@ -80,6 +50,8 @@ _GENERIC = {
     "typing.Optional": "optional",
     "typing.Literal": "literal",
     "typing.Annotated": "annotated",
+    "typing_extensions.Literal": "literal",
+    "typing_extensions.Annotated": "annotated",
 }
 _ENUMS = {"enum.Enum", "enum.StrEnum", "enum.IntEnum"}
 
@@ -96,16 +68,42 @@ def read_type(node: ast.expr, scope: Scope) -> ValueType:
     if isinstance(node, ast.Constant) and node.value is None:
         return ValueType("none", text)
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return read_type(ast.parse(node.value, mode="eval").body, scope)
+        return read_type(_quoted(node.value), scope)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         arms = tuple(read_type(arm, scope) for arm in (node.left, node.right))
         return ValueType("union", text, arms)
     if isinstance(node, ast.Subscript):
         return _read_generic(node, text, scope)
     if isinstance(node, ast.Name | ast.Attribute):
-        simple = _SIMPLE.get(scope.origin(text))
-        return ValueType(simple, text) if simple else _read_class(text, scope)
+        return _read_name(text, scope)
     raise Unreadable(f"the type `{text}` cannot be read")
+
+
+def _quoted(annotation: str) -> ast.expr:
+    """Return the expression inside a quoted annotation."""
+    try:
+        return ast.parse(annotation.strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        raise Unreadable(f"the type `{annotation}` cannot be read") from None
+
+
+def _read_name(dotted: str, scope: Scope) -> ValueType:
+    """Return the value type that a name stands for: a simple one, an alias or a class."""
+    origin = scope.origin(dotted)
+    # in a module of the project a type is called by its full name: the notebook may not import it
+    text, module = (origin, origin.rpartition(".")[0]) if scope.module else (dotted, "")
+    if origin in _SIMPLE:
+        return ValueType(_SIMPLE[origin], text, origin=origin, module=module)
+    found = scope.find(dotted)
+    if found is None:
+        raise Unreadable(f"the type `{dotted}` is not a value type, nor a class of this project")
+    definition, home = found
+    try:
+        if isinstance(definition, ast.ClassDef):
+            return replace(_read_class(definition, home), text=text, origin=origin, module=module)
+        return read_type(definition, home)
+    except RecursionError:
+        raise Unreadable(f"the type `{dotted}` refers to itself") from None
 
 
 def _read_generic(node: ast.Subscript, text: str, scope: Scope) -> ValueType:
@@ -117,80 +115,111 @@ def _read_generic(node: ast.Subscript, text: str, scope: Scope) -> ValueType:
         return ValueType("literal", text, choices=tuple(literal(item) for item in items))
     if name == "annotated":
         inner = read_type(items[0], scope)
-        return ValueType(**{**vars(inner), "bounds": tuple(_bounds(items[1:]))})
+        return replace(inner, bounds=(*inner.bounds, *_bounds(items[1:])))
     if name is None:
         raise Unreadable(f"the type `{text}` cannot be read")
     repeated = name == "tuple" and len(items) == 2 and ast.unparse(items[1]) == "..."
     arms = tuple(read_type(item, scope) for item in (items[:1] if repeated else items))
+    if repeated:
+        return ValueType("tuple", text, (*arms, ValueType("ellipsis", "...")))
     if name == "optional":
         return ValueType("union", text, (*arms, ValueType("none", "None")))
-    return ValueType("list" if repeated else name, text, arms)
+    return ValueType(name, text, arms)
 
 
 def literal(node: ast.expr) -> object:
     """Return the value of a literal expression."""
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError):
         raise Unreadable(f"`{ast.unparse(node)}` is not a literal") from None
 
 
+_BOUNDS = ("ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "pattern")
+_MARKS = {"Ge": "ge", "Gt": "gt", "Le": "le", "Lt": "lt", "MultipleOf": "multiple_of"}
+
+
 def _bounds(nodes: list[ast.expr]) -> Iterator[tuple[str, object]]:
-    """Yield the constraints of `Annotated[int, Field(ge=1, le=9)]`."""
+    """Yield the constraints of `Field(ge=1, le=9)` (pydantic) and `Ge(1)` (annotated_types)."""
     for node in nodes:
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Field"):
-            yield from ((key.arg, literal(key.value)) for key in node.keywords if key.arg)
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func).rpartition(".")[2]
+        if called in _MARKS and len(node.args) == 1:
+            yield _MARKS[called], literal(node.args[0])
+        elif called in ("Field", "Interval"):
+            yield from ((k.arg, literal(k.value)) for k in node.keywords if k.arg in _BOUNDS)
 
 # %% ../../nbs/lib/notebook/25_types.ipynb #cf837376
-def _read_class(dotted: str, scope: Scope) -> ValueType:
-    """Return the value type of an enum or a dataclass."""
-    found = scope.find_class(dotted)
-    if found is None:
-        raise Unreadable(f"the type `{dotted}` is not a value type, nor a class of this project")
-    definition, home = found
-    bases = {home.origin(ast.unparse(base)) for base in definition.bases}
+def _read_class(definition: ast.ClassDef, home: Scope) -> ValueType:
+    """Return the value type of an enum or a dataclass, without its names."""
+    family = tuple(_ancestry(definition, home))
+    bases = {scope.origin(ast.unparse(base)) for node, scope in family for base in node.bases}
     if bases & _ENUMS:
-        members = tuple(_members(definition, home))
-        choices = tuple(value for _, value in members)
-        return ValueType("enum", dotted, choices=choices, members=members)
+        members = tuple(_members(definition, textual="enum.StrEnum" in bases))
+        return ValueType("enum", "", choices=tuple(v for _, v in members), members=members)
     decorators = [d.func if isinstance(d, ast.Call) else d for d in definition.decorator_list]
     if any(home.origin(ast.unparse(d)) == "dataclasses.dataclass" for d in decorators):
-        return ValueType("dataclass", dotted, fields=tuple(_fields(definition, home)))
-    raise Unreadable(f"the class `{dotted}` is neither an Enum nor a dataclass")
+        fields = {item.name: item for node, scope in family for item in _fields(node, scope)}
+        return ValueType("dataclass", "", fields=tuple(fields.values()))
+    raise Unreadable(f"the class `{definition.name}` is neither an Enum nor a dataclass")
 
 
-def _members(definition: ast.ClassDef, scope: Scope) -> Iterator[tuple[str, object]]:
+def _ancestry(definition: ast.ClassDef, scope: Scope) -> Iterator[tuple[ast.ClassDef, Scope]]:
+    """Yield the project's own base classes of a class, then the class."""
+    for base in definition.bases:
+        found = scope.find(ast.unparse(base))
+        if found is not None and isinstance(found[0], ast.ClassDef):
+            yield from _ancestry(found[0], found[1])
+    yield definition, scope
+
+
+def _members(definition: ast.ClassDef, *, textual: bool) -> Iterator[tuple[str, object]]:
     """Yield the name and value of an enum's members (`auto()` counts, or is a `StrEnum`'s name)."""
-    textual = any(scope.origin(ast.unparse(b)) == "enum.StrEnum" for b in definition.bases)
     last = 0
     for node in definition.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            name = node.targets[0].id
-            automatic = ast.unparse(node.value).endswith("auto()")
-            value = (name.lower() if textual else last + 1) if automatic else literal(node.value)
-            last = value if isinstance(value, int) else last
-            yield name, value
+        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+            continue
+        name = node.targets[0].id
+        if name.startswith("_"):
+            continue
+        if ast.unparse(node.value).endswith("auto()"):
+            value: object = name.lower() if textual else last + 1
+        else:
+            value = literal(node.value)
+        if not isinstance(value, str | int | float):
+            raise Unreadable(f"`{definition.name}.{name}` is neither text nor a number")
+        last = value if isinstance(value, int) else last
+        yield name, value
 
 
 def _fields(definition: ast.ClassDef, scope: Scope) -> Iterator[Field]:
-    """Yield the fields of a dataclass."""
+    """Yield the fields that a dataclass is made from."""
     for node in definition.body:
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue
-        default = None if node.value is None else ast.unparse(_field_default(node.value))
-        yield Field(node.target.id, read_type(node.annotation, scope), default)
+        annotation = node.annotation
+        bare = annotation.value if isinstance(annotation, ast.Subscript) else annotation
+        if scope.origin(ast.unparse(bare)) in ("typing.ClassVar", "dataclasses.KW_ONLY"):
+            continue
+        given = _field_arguments(node.value)
+        if "init" in given and ast.unparse(given["init"]) == "False":
+            continue
+        default = given.get("default")
+        value_type = read_type(node.annotation, scope)
+        yield Field(node.target.id, value_type, default is None, default, scope)
 
 
-def _field_default(node: ast.expr) -> ast.expr:
-    """Return the default inside `field(default=...)` or `field(default_factory=...)`."""
-    if not isinstance(node, ast.Call) or not ast.unparse(node.func).endswith("field"):
-        return node
-    given = {key.arg: key.value for key in node.keywords}
-    if "default" in given:
-        return given["default"]
+def _field_arguments(node: ast.expr | None) -> dict[str, ast.expr]:
+    """Return the arguments of `field(...)`, a factory as the default that it makes."""
+    if node is None:
+        return {}
+    if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] != "field":
+        return {"default": node}
+    given = {key.arg: key.value for key in node.keywords if key.arg}
     factory = given.get("default_factory")
     if isinstance(factory, ast.Lambda):
-        return factory.body
-    if factory is not None:
-        return ast.Call(func=factory, args=[], keywords=[])
-    raise Unreadable(f"`{ast.unparse(node)}` has no default")
+        given["default"] = factory.body
+    elif factory is not None:
+        given["default"] = ast.Call(func=factory, args=[], keywords=[])
+    return given

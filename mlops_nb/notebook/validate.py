@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from ..errors import did_you_mean
-from .types import ValueType
+from .valuetype import ValueType
 
 # %% auto #0
 __all__ = ['python_type', 'complaint']
@@ -22,25 +22,40 @@ def python_type(value_type: ValueType) -> Any:
     import typing
 
     import pydantic
+    import typing_extensions
 
     inner = tuple(python_type(item) for item in value_type.arguments)
     if value_type.name in ("literal", "enum"):
-        built: Any = typing.Literal[value_type.choices]
+        # not `Literal`, for which pydantic takes `true` for 1
+        choice = pydantic.AfterValidator(partial(_refuse_other, value_type.choices))
+        built: Any = typing.Annotated[typing.Any, choice]
     elif value_type.name == "union":
         built = typing.Union[inner]  # noqa: UP007  (the arms are known at run time only)
     elif value_type.name in ("list", "tuple", "dict") and inner:
         built = {"list": list, "tuple": tuple, "dict": dict}[value_type.name][inner]  # type: ignore[index]
+    elif value_type.name == "ellipsis":
+        return ...
     elif value_type.name == "dataclass":
+        # not a model: a model reserves names such as `copy`, a mapping reserves none
         fields: dict[str, Any] = {
-            item.name: (python_type(item.type), ... if item.default is None else None)
+            item.name: python_type(item.type)
+            if item.required
+            else typing_extensions.NotRequired[python_type(item.type)]
             for item in value_type.fields
         }
-        settings = pydantic.ConfigDict(extra="forbid")
-        built = pydantic.create_model(value_type.text, __config__=settings, **fields)
+        built = typing_extensions.TypedDict(value_type.text, fields)  # type: ignore[misc, no-redef]
+        built.__pydantic_config__ = pydantic.ConfigDict(extra="forbid")
     else:
         built = _plain_type(value_type.name)
     bounds: dict[str, Any] = dict(value_type.bounds)
     return typing.Annotated[built, pydantic.Field(**bounds)] if bounds else built
+
+
+def _refuse_other(choices: tuple[object, ...], value: object) -> object:
+    """Return `value` if it is one of the `choices`, in type as well."""
+    if not any(type(choice) is type(value) and choice == value for choice in choices):
+        raise ValueError("not one of the choices")
+    return value
 
 
 def _plain_type(name: str) -> Any:

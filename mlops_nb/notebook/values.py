@@ -5,8 +5,10 @@
 # %% ../../nbs/lib/notebook/50_values.ipynb #a2ee1e3f
 from __future__ import annotations
 
+import ast
+import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +20,10 @@ from mlops_nb.errors import (
     UnknownParameter,
     UsageError,
 )
-from .signature import Parameter, Signature
-from .types import ValueType
+from .ports import SECRET_PLACES
+from .signature import Parameter, Port, Signature
 from .validate import complaint
+from .valuetype import ValueType
 
 # %% auto #0
 __all__ = ['to_source', 'Binding', 'bind', 'parse_assignments']
@@ -41,6 +44,8 @@ def to_source(value_type: ValueType, value: Any) -> str:
         return f"{value_type.text}({', '.join(given)})"
     if value_type.name in ("list", "tuple", "dict") and value_type.arguments:
         return _container_source(value_type, value)
+    if value_type.name == "tuple":
+        return _tuple_source(_plain_source(part) for part in value)
     return _plain_source(float(value) if value_type.name == "float" else value)
 
 
@@ -52,14 +57,24 @@ def _container_source(value_type: ValueType, value: Any) -> str:
         pairs = (f"{_key_source(key, k)}: {to_source(item, v)}" for k, v in value.items())
         return f"{{{', '.join(pairs)}}}"
     if value_type.name == "tuple":
-        items = [to_source(kind, part) for kind, part in zip(inner, value, strict=True)]
-        return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+        kinds = inner[:1] * len(value) if inner[-1].name == "ellipsis" else inner
+        return _tuple_source(to_source(kind, part) for kind, part in zip(kinds, value, strict=True))
     return f"[{', '.join(to_source(inner[0], part) for part in value)}]"
 
 
+def _tuple_source(items: Iterable[str]) -> str:
+    """Return the source of a tuple of items."""
+    listed = list(items)
+    return f"({', '.join(listed)}{',' if len(listed) == 1 else ''})"
+
+
 def _key_source(value_type: ValueType, key: Any) -> str:
-    """Return the source of a dictionary key; JSON writes an integer key as text."""
-    return to_source(value_type, int(key) if value_type.name == "int" else key)
+    """Return the source of a dictionary key, which JSON writes as text and YAML as what it is."""
+    text = key if isinstance(key, str) else json.dumps(key)
+    if value_type.name in ("str", "path", "date", "datetime"):
+        return to_source(value_type, text)
+    fits = complaint(value_type, key) is None
+    return to_source(value_type, key if fits else load_yaml(text, "a key"))
 
 
 def _plain_source(value: Any) -> str:
@@ -100,37 +115,35 @@ def bind(signature: Signature, given: Mapping[str, Any]) -> Binding:
             raise UnknownParameter(name, signature.names, signature.where)
     environ: dict[str, str] = {}
     values: dict[str, Any] = {}
+    references: list[str] = []
     for parameter in signature.parameters:
         if parameter.name in given or parameter.has_default:
             value = given.get(parameter.name, parameter.default)
             values[parameter.name] = _checked(signature, parameter, value, environ)
+            references += parameter.type.secrets(values[parameter.name])
         elif parameter.required:
             raise MissingParameter(parameter.name, signature.where)
-    lines = _assignments(signature, given, values)
     for port in signature.ports:
         values[port.name] = given.get(port.name, port.path)
         if values[port.name] is None:
             raise MissingParameter(port.name, signature.where, kind="port")
-        if not isinstance(values[port.name], str):
+        if not isinstance(values[port.name], str) or not values[port.name]:
             raise InvalidParameter(port.name, values[port.name], "a path", signature.where)
-        if port.name in given:
-            lines.append(f"{port.name} = {values[port.name]!r}")
-    secrets = [p.name for p in signature.parameters if p.secret and p.name in values]
-    references = tuple(values[name] for name in secrets if values[name])
-    return Binding(values, "\n".join(lines), environ, references)
+    source = "\n".join(_assignments(signature, given, values))
+    return Binding(values, source, environ, tuple(dict.fromkeys(references)))
 
 
 def _checked(
     signature: Signature, parameter: Parameter, value: Any, environ: dict[str, str]
 ) -> Any:
     """Return `value` if it fits; move a secret given by value into `environ`."""
-    if parameter.secret and isinstance(value, str):
-        if not value.startswith(("env:", "file:")):
-            variable = f"MLOPS_NB_SECRET_{parameter.name.upper()}"
-            environ[variable] = value
-            return f"env:{variable}"
-        return value
+    if parameter.secret and isinstance(value, str) and not value.startswith(SECRET_PLACES):
+        variable = f"MLOPS_NB_SECRET_{parameter.name.upper()}"
+        environ[variable] = value
+        return f"env:{variable}"
     expected = complaint(parameter.type, value)
+    if not all(text.startswith(SECRET_PLACES) for text in parameter.type.secrets(value)):
+        expected = "env:NAME or file:PATH in the place of a secret"
     if expected is not None:
         shown = "***" if parameter.secret else value
         raise InvalidParameter(parameter.name, shown, expected, signature.where)
@@ -139,19 +152,24 @@ def _checked(
 
 def _assignments(
     signature: Signature, given: Mapping[str, Any], values: Mapping[str, Any]
-) -> list[str]:
-    """Return the assignments of the given parameters, and of what is worked out from them."""
-    lines: list[str] = []
+) -> Iterator[str]:
+    """Yield the assignments of what is given and of what is worked out from it, in their order."""
     changed: set[str] = set()
-    for parameter in signature.parameters:
-        if parameter.name in given:
-            lines.append(f"{parameter.name} = {to_source(parameter.type, values[parameter.name])}")
-        elif parameter.expression is not None and changed & set(parameter.depends_on):
-            lines.append(f"{parameter.name} = {parameter.expression}")
-        else:
-            continue
-        changed.add(parameter.name)
-    return lines
+    imported: set[str] = set()
+    declared: list[Parameter | Port] = [*signature.parameters, *signature.ports]
+    for item in sorted(declared, key=lambda item: item.line):
+        if item.name in given:
+            changed.add(item.name)
+            if isinstance(item, Port):
+                yield f"{item.name} = {values[item.name]!r}"
+                continue
+            modules = {part.module for part in item.type.walk() if part.module}
+            yield from (f"import {module}" for module in sorted(modules - imported))
+            imported |= modules
+            yield f"{item.name} = {to_source(item.type, values[item.name])}"
+        elif isinstance(item, Parameter) and changed & set(item.depends_on):
+            changed.add(item.name)
+            yield f"{item.name} = {item.expression}"
 
 # %% ../../nbs/lib/notebook/50_values.ipynb #299fa672
 def parse_assignments(signature: Signature, texts: Iterable[str]) -> dict[str, Any]:
@@ -180,12 +198,32 @@ def _parse(signature: Signature, name: str, raw: str) -> Any:
     parameter = next((p for p in signature.parameters if p.name == name), None)
     if parameter is None:
         raise UnknownParameter(name, signature.names, signature.where)
-    if parameter.secret:
+    if parameter.secret or parameter.type.name == "str":
         return raw
+    readings = list(_readings(raw))
+    return next((r for r in readings if complaint(parameter.type, r) is None), readings[0])
+
+
+def _readings(raw: str) -> Iterator[Any]:
+    """Yield what `raw` may mean, the likeliest first: YAML (or JSON), text, Python, a word."""
+    if raw == "None":
+        yield None
+    for read in (json.loads, lambda text: load_yaml(text, "-p")):
+        try:
+            value = read(raw)
+        except (ValueError, ConfigError):
+            continue
+        # YAML would cut `a #b` short; only a quoted text is other than it stands there
+        yield raw if isinstance(value, str) and raw[:1] not in ("'", '"') else value
+    yield raw
     try:
-        value = None if raw == "None" else load_yaml(raw, name)
-    except ConfigError:
-        value = raw
-    if complaint(parameter.type, value) is not None and complaint(parameter.type, raw) is None:
-        return raw
-    return value
+        yield ast.literal_eval(raw)
+    except (ValueError, SyntaxError, TypeError):
+        pass
+    if raw.lstrip("+-").lower() in ("nan", "inf", "infinity"):
+        yield float(raw)
+    if raw[:1] in ("[", "{"):
+        try:
+            yield load_yaml(raw, "-p", words=True)  # `[007, on]` for a `list[str]`
+        except ConfigError:
+            return
