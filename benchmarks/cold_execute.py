@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .comparison import SCRIPTS, Command, Comparison, Goal
 
@@ -18,7 +19,7 @@ IMPORTING = (
 
 def write_notebook(path: Path, *cells: str) -> None:
     """Write a notebook of code cells as JupyterLab would save it."""
-    code = [
+    code: list[dict[str, Any]] = [
         {
             "cell_type": "code",
             "id": f"cell-{number}",

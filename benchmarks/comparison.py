@@ -128,8 +128,8 @@ def run_once(command: Command) -> Sample:
             stdin=subprocess.DEVNULL,
             check=False,
         )
-        measured = json.loads(result.read_text()) if result.exists() else {"status": None}
-    if measured["status"] != 0 or command.says not in done.stdout:
+        measured: dict[str, float] = json.loads(result.read_text()) if result.exists() else {}
+    if measured.get("status") != 0 or command.says not in done.stdout:
         raise CommandFailed(f"{' '.join(command.words)}\n{done.stdout}")
     return Sample(measured["wall"], measured["cpu"], _number(done.stdout))
 
