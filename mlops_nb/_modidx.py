@@ -734,6 +734,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'mlops_nb/notebook/validate.py'),
                                             'mlops_nb.notebook.validate._expected': ( 'lib/notebook/validate.html#_expected',
                                                                                       'mlops_nb/notebook/validate.py'),
+                                            'mlops_nb.notebook.validate._mapping_type': ( 'lib/notebook/validate.html#_mapping_type',
+                                                                                          'mlops_nb/notebook/validate.py'),
                                             'mlops_nb.notebook.validate._plain_type': ( 'lib/notebook/validate.html#_plain_type',
                                                                                         'mlops_nb/notebook/validate.py'),
                                             'mlops_nb.notebook.validate._refuse_other': ( 'lib/notebook/validate.html#_refuse_other',

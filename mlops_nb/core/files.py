@@ -58,11 +58,10 @@ def refuse_unwritable(path: Path, *, may_be_directory: bool = False) -> None:
     """Raise `UnwritablePath` now if `path` could not be written later; make its directory."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        present, directory = path.exists(), path.is_dir()
     except OSError as error:
         raise UnwritablePath(path, error.strerror or str(error)) from error
-    if path.is_dir() and not may_be_directory:
+    if directory and not may_be_directory:
         raise UnwritablePath(path, "it is a directory")
-    if not os.access(path.parent, os.W_OK | os.X_OK) or (
-        path.exists() and not os.access(path, os.W_OK)
-    ):
+    if not os.access(path.parent, os.W_OK | os.X_OK) or (present and not os.access(path, os.W_OK)):
         raise UnwritablePath(path, "permission denied")

@@ -44,6 +44,9 @@ def _cleaned_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in cell.items()
         if key in ("id", "cell_type", "source", "attachments")
     }
+    source = cell["source"]  # text or lines; JupyterLab writes lines
+    text = source if isinstance(source, str) else "".join(source)
+    kept["source"] = text.splitlines(keepends=True)
     kept["metadata"] = {key: metadata[key] for key in metadata if key in _CELL_METADATA}
     if cell["cell_type"] == "code":
         kept |= {"outputs": [], "execution_count": None}

@@ -77,11 +77,12 @@ class Secret:
             return os.environ[place]
         try:
             return Path(place).expanduser().read_text(encoding="utf-8").rstrip("\n")
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not text"
             raise UsageError(
-                f"secret {self.reference} cannot be read ({error.strerror})",
+                f"secret {self.reference} cannot be read ({reason})",
                 hint="put the value in that file",
-            ) from error
+            ) from None  # the cause would quote the file
 
     def __repr__(self) -> str:
         return f"Secret({self.reference!r})"

@@ -5,6 +5,7 @@
 # %% ../../nbs/lib/notebook/55_stage.ipynb #53c6b055
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class Stage:
         return tuple(p for p in self.signature.parameters if p.expression is None)
 
 # %% ../../nbs/lib/notebook/55_stage.ipynb #09aeadd1
+_TAKEN = ("plan", "shared", "conf_sha", "stages", "hydra")
 _NUMBERED = re.compile(r"^(?:\d+[a-z]?_)?(?P<name>[A-Za-z]\w*)$")
 
 
@@ -56,10 +58,12 @@ def stage_name(path: Path) -> str:
         If the file's name gives no stage name.
     """
     match = _NUMBERED.match(path.stem)
-    if match is None or match["name"] == "plan":
+    if match is None:
         hint = "name it NN_<stage>.ipynb, with letters, digits and underscores"
-        reason = "`plan` is taken" if match else "no stage name in the file name"
-        raise NotebookError(path, reason, hint=hint)
+        raise NotebookError(path, "no stage name in the file name", hint=hint)
+    if match["name"] in _TAKEN or keyword.iskeyword(match["name"]):
+        what = f"`{match['name']}` is taken: it means something else in a config or in Python"
+        raise NotebookError(path, what, hint="rename the notebook")
     return match["name"]
 
 
@@ -102,7 +106,7 @@ def read_stages(project: Project) -> tuple[Stage, ...]:
         If two notebooks have the same stage name, or one is not fit to be a stage.
     """
     stages: dict[str, Stage] = {}
-    for path in sorted(project.pipeline.glob("*.ipynb")):
+    for path in sorted(project.pipeline.glob("[!.]*.ipynb")):
         stage = read_stage(project, path)
         if stage.name in stages:
             other = stages[stage.name].where

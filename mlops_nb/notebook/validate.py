@@ -22,7 +22,6 @@ def python_type(value_type: ValueType) -> Any:
     import typing
 
     import pydantic
-    import typing_extensions
 
     inner = tuple(python_type(item) for item in value_type.arguments)
     if value_type.name in ("literal", "enum"):
@@ -36,19 +35,26 @@ def python_type(value_type: ValueType) -> Any:
     elif value_type.name == "ellipsis":
         return ...
     elif value_type.name == "dataclass":
-        # not a model: a model reserves names such as `copy`, a mapping reserves none
-        fields: dict[str, Any] = {
-            item.name: python_type(item.type)
-            if item.required
-            else typing_extensions.NotRequired[python_type(item.type)]
-            for item in value_type.fields
-        }
-        built = typing_extensions.TypedDict(value_type.text, fields)  # type: ignore[misc, no-redef]
-        built.__pydantic_config__ = pydantic.ConfigDict(extra="forbid")
+        built = _mapping_type(value_type)
     else:
         built = _plain_type(value_type.name)
     bounds: dict[str, Any] = dict(value_type.bounds)
     return typing.Annotated[built, pydantic.Field(**bounds)] if bounds else built
+
+
+def _mapping_type(value_type: ValueType) -> Any:
+    """Return the mapping that stands for a dataclass; unlike a model it reserves no field name."""
+    import pydantic
+    import typing_extensions
+
+    fields: dict[str, Any] = {}
+    for item in value_type.fields:
+        inner = python_type(item.type)
+        fields[item.name] = inner if item.required else typing_extensions.NotRequired[inner]
+    built = typing_extensions.TypedDict(value_type.text, fields)  # type: ignore[misc]
+    vars_of_class: Any = built
+    vars_of_class.__pydantic_config__ = pydantic.ConfigDict(extra="forbid")
+    return built
 
 
 def _refuse_other(choices: tuple[object, ...], value: object) -> object:

@@ -60,17 +60,17 @@ def write_project(root: Path, stages: Mapping[str, str], conf: Mapping[str, str]
 
 @pytest.fixture(scope="session")
 def read() -> Callable[..., Signature]:
-    """The builder of signatures."""
+    """Return the builder of signatures."""
     return signature_of
 
 
 @pytest.fixture(scope="session")
 def notebook() -> Callable[..., dict[str, object]]:
-    """The builder of notebooks, as JSON."""
+    """Return the builder of notebooks, as JSON."""
     return notebook_json
 
 
 @pytest.fixture(scope="session")
 def build() -> Callable[..., Project]:
-    """The builder of projects."""
+    """Return the builder of projects."""
     return write_project

@@ -241,7 +241,9 @@ def test_types_that_the_notebook_does_not_import_are_imported_for_it(
 ) -> None:
     package = tmp_path / "shapes_of_a_project"
     package.mkdir()
-    (package / "__init__.py").write_text("from .models import *\nfrom .models import Model as Net\n")
+    (package / "__init__.py").write_text(
+        "from .models import *\nfrom .models import Model as Net\n"
+    )
     (package / "kinds.py").write_text("import enum\nclass Kind(enum.Enum):\n    A = 'a'\n")
     (package / "models.py").write_text(
         "from dataclasses import dataclass, field\nfrom pathlib import Path\nfrom . import kinds\n"
