@@ -27,7 +27,9 @@ def register(source: Source) -> None:
 
     store = ConfigStore.instance()
     store.repo.pop("stages.yaml", None)
-    store.store(name="stages", node=config_class(source.stages, source.sha, source.has_shared))
+    store.store(
+        name="stages", node=config_class(source.stages, source.sha, "shared" in source.primary)
+    )
 
 
 def register_here() -> None:
@@ -60,17 +62,20 @@ def compose(*overrides: str, project: Project | None = None) -> Config:
             "conf/config.yaml is missing", hint="write one with `defaults: [stages, _self_]`"
         )
     source = Source(home.conf, read_stages(home))
+    _refuse_late_schema(source)
     text = _compose_text(source, list(overrides))
     config = make_config(text, source.stages, "conf")
-    _refuse_missing_schema(config, source)
+    if config.conf_sha != source.sha:
+        raise ConfigError("conf: `conf_sha` is worked out, not given", hint="leave it out")
     return config
 
 
-def _refuse_missing_schema(config: Config, source: Source) -> None:
-    """Raise if the defaults list lacks the schema, without which nothing is checked."""
-    if config.conf_sha != source.sha:
+def _refuse_late_schema(source: Source) -> None:
+    """Raise if anything comes before the schema: it would not be checked, and be overwritten."""
+    defaults = source.primary.get("defaults")
+    if not isinstance(defaults, list) or defaults[:1] != ["stages"]:
         raise ConfigError(
-            "conf/config.yaml does not use the schema of the stages",
+            "conf/config.yaml does not begin with the schema of the stages",
             hint="write `- stages` as the first item of its defaults list",
         )
 
@@ -89,11 +94,11 @@ def _compose_text(source: Source, overrides: list[str]) -> str:
             composed = hydra.compose("config", overrides=overrides)
         OmegaConf.resolve(composed)
         return str(OmegaConf.to_yaml(composed))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise _translated(error, source.stages) from error
     except YAMLError as error:
         problem = " ".join(str(error).split()).replace(f"{source.conf}/", "conf/")
         raise ConfigError(f"conf: not YAML ({problem})", hint="mend that line") from error
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise _translated(error, source.stages) from error
 
 
 @contextlib.contextmanager
@@ -118,11 +123,20 @@ def _fresh_hydra(conf: Path) -> Iterator[None]:
 # %% ../../nbs/lib/config/30_compose.ipynb #375a44e5
 _IN_FILE = re.compile(r"In '([^']+)': \w+ raised while composing config:\n")
 _FULL_KEY = re.compile(r"^\s*full_key: (.+)$", re.MULTILINE)
+_HINTS = (
+    (r"multirun|Ambiguous", "a config has one value for each key; a list is written `key=[1,2]`"),
+    (r"nterpolation", "refer to a key that is there, as in `${train.seed}`"),
+    (r"'None'|not Optional", "no value is written `null`, where the annotation allows it"),
+    (r"deletion", "give another value: a section holds all parameters of its stage"),
+    (r"converted|Incompatible|Cannot assign|Merge error", "give a value of that type"),
+    (r"[Dd]efaults list|You must specify", "see https://hydra.cc/docs/advanced/defaults_list"),
+    (r"", "write `key=value`; see https://hydra.cc for the override grammar"),
+)
 
 
 def _translated(error: Exception, stages: tuple[Stage, ...]) -> ConfigError:
     """Return the one-line error for one of Hydra's."""
-    message = str(error.__cause__ or error).strip()
+    message = str(error.__cause__ or error).strip() or type(error).__name__
     file = _IN_FILE.match(message)
     place = f"conf/{file[1]}.yaml" if file else "conf"
     fact = (message[file.end() :] if file else message).splitlines()[0]
@@ -131,23 +145,27 @@ def _translated(error: Exception, stages: tuple[Stage, ...]) -> ConfigError:
         return ConfigError(f"{place}: no key `{key[1]}`", hint=_key_hint(key[1], stages))
     if "Could not find '" in fact:
         return _unknown_option(fact, message, stages)
-    if key:
-        return ConfigError(f"{place}: `{key[1]}`: {fact}", hint="give a value of that type")
-    return ConfigError(f"{place}: {fact}", hint="see https://hydra.cc for the override grammar")
+    hint = next(hint for pattern, hint in _HINTS if re.search(pattern, fact))
+    fact = fact.replace("LexerNoViableAltException:", "not an override:")
+    return ConfigError(f"{place}: `{key[1]}`: {fact}" if key else f"{place}: {fact}", hint=hint)
 
 
 def _key_hint(key: str, stages: tuple[Stage, ...]) -> str:
     """Return the hint for a key that no section has."""
-    section, _, name = key.partition(".")
-    for stage in stages:
-        if stage.name == section and name:
-            derived = {p.name for p in stage.signature.parameters} - {
-                p.name for p in stage.configured
-            }
-            if name in derived:
-                return f"it is worked out in the notebook; override it with `+{key}=...`"
-            return did_you_mean(name, (p.name for p in stage.configured))
-    return did_you_mean(section, (stage.name for stage in stages))
+    section, _, rest = key.partition(".")
+    name, _, inner = rest.partition(".")
+    stage = next((stage for stage in stages if stage.name == section and name), None)
+    if stage is None:
+        return did_you_mean(section, (stage.name for stage in stages))
+    declared = {parameter.name: parameter for parameter in stage.signature.parameters}
+    if name not in declared:
+        return did_you_mean(name, (parameter.name for parameter in stage.configured))
+    fields = {item.name for part in declared[name].type.walk() for item in part.fields}
+    if inner and fields:
+        return did_you_mean(inner.rpartition(".")[2], fields)
+    if inner:
+        return f"add a key of a mapping with `+{key}=...`"
+    return f"it is worked out in the notebook; override it with `+{key}=...`"
 
 
 def _unknown_option(first: str, message: str, stages: tuple[Stage, ...]) -> ConfigError:

@@ -14,6 +14,7 @@ from .schema import MISSING
 from ..core.project import Project
 from ..core.yaml import load_yaml
 from ..errors import ConfigError, UnknownParameter, did_you_mean
+from ..notebook.ports import SECRET_PLACES
 from ..notebook.signature import Signature
 from ..notebook.stage import Stage
 from ..notebook.values import bind
@@ -76,6 +77,9 @@ def make_config(text: str, stages: Iterable[Stage], where: str) -> Config:
             raise ConfigError(f"{where}: section `{name}` belongs to no stage", hint=hint)
     sections: dict[str, Mapping[str, Any]] = {"shared": shared} if shared else {}
     for name, stage in by_name.items():
+        if name not in content and stage.configured:
+            hint = "run `mlops-nb compose --write`"
+            raise ConfigError(f"{where}: no section `{name}`", hint=hint)
         sections[name] = _section(content.get(name), stage, where)
     return Config(MappingProxyType(sections), sha, text)
 
@@ -93,8 +97,8 @@ def _section(values: Any, stage: Stage, where: str) -> Mapping[str, Any]:
         if name not in signature.names:
             raise UnknownParameter(str(name), signature.names, place)
     for parameter in stage.signature.parameters:
-        value = given.get(parameter.name)
-        if parameter.secret and value and not str(value).startswith(("env:", "file:")):
+        texts = parameter.type.secrets(given.get(parameter.name))
+        if not all(text.startswith(SECRET_PLACES) for text in texts):
             raise ConfigError(
                 f"{place}: secret `{parameter.name}` holds a value",
                 hint="a config is committed: write env:NAME or file:PATH",

@@ -5,7 +5,7 @@
 # %% ../../nbs/lib/config/10_schema.ipynb #40b325ce
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, make_dataclass
 from enum import Enum
 from pathlib import Path
@@ -13,8 +13,10 @@ from typing import Any, Optional
 
 from ..core.canonical import digest
 from ..core.yaml import load_yaml
+from ..errors import ConfigError, InvalidParameter
 from ..notebook.signature import Parameter
 from ..notebook.stage import Stage
+from ..notebook.validate import complaint
 from ..notebook.valuetype import ValueType
 
 # %% auto #0
@@ -24,7 +26,7 @@ __all__ = ['MISSING', 'section_class', 'omegaconf_type', 'config_class', 'Source
 MISSING = "???"
 """How Hydra writes a value that must be given."""
 
-_OMEGACONF = {"int": int, "float": float, "bool": bool, "str": str, "path": str, "secret": str}
+_OMEGACONF = {"int": int, "float": float, "bool": bool}
 
 
 class _Choice(Enum):
@@ -35,15 +37,35 @@ class _Choice(Enum):
 
 
 def section_class(stage: Stage) -> type:
-    """Return the structured config of a stage's section."""
-    fields = [(p.name, omegaconf_type(p.type), _default(p)) for p in stage.configured]
+    """Return the structured config of a stage's section.
+
+    Raises
+    ------
+    InvalidParameter
+        If a default does not fit its own annotation.
+    """
+    fields = [(p.name, omegaconf_type(p.type), _default(p, stage)) for p in stage.configured]
     return make_dataclass(stage.name, fields)
 
 
-def _default(parameter: Parameter) -> Any:
+def _default(parameter: Parameter, stage: Stage) -> Any:
     """Return the dataclass field for a parameter's default."""
-    value = parameter.default if parameter.has_default else MISSING
+    if not parameter.has_default:
+        return field(default=MISSING)
+    expected = complaint(parameter.type, parameter.default)
+    if expected is not None:
+        raise InvalidParameter(parameter.name, parameter.default, expected, stage.where)
+    value = _escaped(parameter.default)
     return field(default_factory=lambda: value)
+
+
+def _escaped(value: Any) -> Any:
+    """Return `value` with `${` as plain text to OmegaConf, which would look for a key."""
+    if isinstance(value, str):
+        return value.replace("${", "\\${")
+    if isinstance(value, list):
+        return [_escaped(part) for part in value]
+    return {k: _escaped(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def omegaconf_type(value_type: ValueType) -> Any:
@@ -54,7 +76,8 @@ def omegaconf_type(value_type: ValueType) -> Any:
         return inner if inner is Any else Optional[inner]
     if value_type.choices and all(isinstance(choice, str) for choice in value_type.choices):
         return _choice(value_type)
-    if value_type.name == "list" and value_type.arguments:
+    repeated = value_type.name == "tuple" and any(arm.name == "ellipsis" for arm in arms)
+    if repeated or (value_type.name == "list" and arms):
         return list[omegaconf_type(value_type.arguments[0])]  # type: ignore[misc]
     return _OMEGACONF.get(value_type.name, Any)
 
@@ -95,12 +118,17 @@ class Source:
     @property
     def files(self) -> tuple[Path, ...]:
         """The config files, in a fixed order."""
-        return tuple(sorted(p for p in self.conf.rglob("*.y*ml") if p.is_file()))
+        found = (path for path in self.conf.rglob("*.y*ml") if path.is_file())
+        inside = ((path.relative_to(self.conf), path) for path in found)
+        # JupyterLab keeps copies of what it edits in `.ipynb_checkpoints`
+        return tuple(
+            sorted(path for inner, path in inside if not any(p[0] == "." for p in inner.parts))
+        )
 
     @property
     def sha(self) -> str:
         """The digest of all that decides the composed config, 16 hex digits."""
-        files = {p.relative_to(self.conf).as_posix(): p.read_text("utf-8") for p in self.files}
+        files = {p.relative_to(self.conf).as_posix(): _read(p, self.conf) for p in self.files}
         signatures = {
             stage.name: [[p.name, p.type.text, repr(p.default)] for p in stage.configured]
             for stage in self.stages
@@ -108,10 +136,18 @@ class Source:
         return digest({"conf": files, "stages": signatures}).removeprefix("sha256:")[:16]
 
     @property
-    def has_shared(self) -> bool:
-        """Whether the primary config has a section `shared`."""
-        primary = self.conf / "config.yaml"
-        if not primary.is_file():
-            return False
-        content = load_yaml(primary.read_text(encoding="utf-8"), "conf/config.yaml")
-        return isinstance(content, dict) and "shared" in content
+    def primary(self) -> Mapping[str, Any]:
+        """What `conf/config.yaml` says; empty if there is no such file."""
+        path = self.conf / "config.yaml"
+        content = load_yaml(_read(path, self.conf), "conf/config.yaml") if path.is_file() else {}
+        return content if isinstance(content, dict) else {}
+
+
+def _read(path: Path, conf: Path) -> str:
+    """Return the text of a config file."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        place = f"conf/{path.relative_to(conf).as_posix()}"
+        what = f"{place} cannot be read ({' '.join(str(error).split())})"
+        raise ConfigError(what, hint="save it as UTF-8 text") from None

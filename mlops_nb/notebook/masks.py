@@ -14,11 +14,12 @@ __all__ = ['MASKS', 'masked', 'overwritten']
 MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     # An address as `repr` shows it, six digits or more: `at 0x10` may be a register, which is data.
     (re.compile(r"(?<= at )0x[0-9a-fA-F]{6,16}\b"), "0x..."),
-    (re.compile(r"""[^\s"'<>=(]*[/\\]ipykernel_\d+[/\\](\d+\.py)"""), r"/tmp/ipykernel/\1"),
+    (re.compile(r"([/\\]ipykernel)_\d+(?=[/\\]\d+\.py)"), r"\1"),
     (
         re.compile(
-            r"\[(?:\d+:)?\d+:\d\d(?:(?:<|&lt;)(?:\?|(?:\d+:)?\d+:\d\d))?"
-            r", +(?:\?|[\d.]+[kMGT]?)\s*[^\s/\]]+/[^\s,\]]+((?:, [^\]\n]*)?)\]"
+            r"\[(?:\d{1,4}:)?\d{1,4}:\d\d(?:(?:<|&lt;)(?:\?|(?:\d{1,4}:)?\d{1,4}:\d\d))?"
+            r", +(?:\?|[\d.]{1,12}[kMGT]?)\s{0,2}[^\s/\]]{1,20}/[^\s,\]]{1,20}"
+            r"((?:, [^\]\n]{0,200})?)\]"
         ),
         r"[...\1]",
     ),
@@ -34,8 +35,16 @@ def masked(text: str) -> str:
 # %% ../../nbs/lib/notebook/78_masks.ipynb #919ac942
 def overwritten(text: str) -> str:
     """Return what is left to see of `text` after its carriage returns and backspaces."""
-    text = re.sub(r"\r+(?=\n)|\r+\Z", "", text)
-    text = re.sub(r"[^\n]*\r", "", text)
-    while "\x08" in text:
-        text = re.sub(r"[^\n\x08]\x08|^\x08+|(?<=\n)\x08+", "", text)
-    return text
+    lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    return "\n".join(_without_backspaces(line) if "\x08" in line else line for line in lines)
+
+
+def _without_backspaces(line: str) -> str:
+    """Return `line` with each backspace and the character before it taken away."""
+    kept: list[str] = []
+    for character in line:
+        if character != "\x08":
+            kept.append(character)
+        elif kept:
+            kept.pop()
+    return "".join(kept)

@@ -99,9 +99,17 @@ def _plain_type(name: str) -> Any:
     """Return the Python type of a value type without parts."""
     import datetime
     import pathlib
+    import typing
+
+    import pydantic
 
     plain = {"int": int, "float": float, "bool": bool, "str": str, "secret": str, "none": None}
-    timed = {"date": datetime.date, "datetime": datetime.datetime, "path": pathlib.Path}
+    # the notebook will read a moment with `fromisoformat`, which accepts other texts than pydantic
+    timed: dict[str, Any] = {
+        kind.__name__: typing.Annotated[str, pydantic.AfterValidator(kind.fromisoformat)]
+        for kind in (datetime.date, datetime.datetime)
+    }
+    timed["path"] = pathlib.Path
     return {**plain, **timed, "list": list, "tuple": tuple, "dict": dict, "any": Any}[name]
 
 

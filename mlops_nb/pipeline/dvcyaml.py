@@ -19,7 +19,7 @@ from .merge import LISTS, Body, entry_path, merge
 from .yamledit import read_yaml, rewrite
 
 # %% auto #0
-__all__ = ['rendered', 'render', 'differences', 'SyncResult', 'sync']
+__all__ = ['refuse_unseen', 'rendered', 'render', 'differences', 'SyncResult', 'sync']
 
 # %% ../../nbs/lib/pipeline/45_dvcyaml.ipynb #483e5363
 def _plan_body(project: Project, stages: Sequence[Stage]) -> Body:
@@ -73,6 +73,15 @@ def _unseen_keys(key: str, value: object, stage: Stage) -> Iterator[str]:
         for item in value:
             for unseen in _unseen_keys(key, item, stage) if isinstance(item, dict) else ():
                 raise _unseen_error(unseen, stage)
+
+
+def refuse_unseen(stage: Stage, section: Mapping[str, Any]) -> None:
+    """Raise a `PipelineError` if a config adds a key that DVC overlooks to a free-form value."""
+    listed = set(_config_keys(stage))
+    for name, value in section.items():
+        for key in _unseen_keys(f"{stage.name}.{name}", value, stage):
+            if key not in listed:
+                raise _unseen_error(key, stage)
 
 
 def _unseen_error(key: str, stage: Stage) -> PipelineError:

@@ -22,6 +22,7 @@ from ..notebook.ports import Secret
 from ..notebook.signature import Signature, read_signature
 from ..notebook.stage import read_stage, refuse_outside
 from ..notebook.values import Binding, bind, parse_assignments
+from .dvcyaml import refuse_unseen
 
 if TYPE_CHECKING:
     from mlops_nb.notebook.journal import Watch
@@ -48,7 +49,9 @@ def order_stage(
 ) -> Order:
     """Return the order for a stage: its section of the config, changed by `name=value` texts."""
     stage = read_stage(project, path)
-    given = {**read_section(project, stage), **parse_assignments(stage.signature, assignments)}
+    section = read_section(project, stage)
+    refuse_unseen(stage, section)
+    given = {**section, **parse_assignments(stage.signature, assignments)}
     binding = bind(stage.signature, given)
     refuse_outside(project, stage.signature, _port_paths(stage.signature, binding))
     _refuse_missing_inputs(project.root, stage.signature, binding)

@@ -9,13 +9,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..config.compose import compose
 from ..config.config import read_conf_sha, read_config
 from ..config.schema import Source
 from ..core.files import write_atomic
 from ..core.project import Project
 from ..errors import PipelineError
 from ..notebook.stage import Stage, read_stages
-from .dvcyaml import differences
+from .dvcyaml import differences, refuse_unseen
 from .fingerprint import code_fingerprints
 
 # %% auto #0
@@ -46,12 +47,11 @@ def make_plan(project: Project) -> Plan:
     fingerprints = code_fingerprints(project.root, stages)
     source = Source(project.conf, stages)
     recomposed = read_conf_sha(project) != source.sha
+    config = compose(project=project) if recomposed else read_config(project, stages)
+    for stage in stages:
+        refuse_unseen(stage, config[stage.name])
     if recomposed:
-        from mlops_nb.config.compose import compose
-
-        write_atomic(project.params_file, compose(project=project).text)
-    else:
-        read_config(project, stages)
+        write_atomic(project.params_file, config.text)
     before = read_fingerprints(project)
     changed = tuple(name for name, found in fingerprints.items() if before.get(name) != found)
     facts = json.dumps({"code": fingerprints}, indent=2, sort_keys=True) + "\n"

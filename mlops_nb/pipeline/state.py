@@ -16,6 +16,7 @@ from ..core.yaml import load_yaml
 from ..notebook.stage import Stage
 from .dvc import status
 from .fingerprint import code_fingerprints
+from .graph import downstream, graph
 
 # %% auto #0
 __all__ = ['StageState', 'stage_states']
@@ -26,14 +27,18 @@ class StageState:
     """Whether a stage's results are those of its present sources, and if not why."""
 
     reasons: tuple[str, ...] = ()
+    busy: bool = False
+    """Whether files could not be compared, because a run is under way."""
 
     @property
     def fresh(self) -> bool:
-        """Whether there is nothing to run."""
+        """Whether there is nothing to run, as far as is known."""
         return not self.reasons
 
     def __str__(self) -> str:
-        return "fresh" if self.fresh else f"stale: {', '.join(self.reasons)}"
+        if self.reasons:
+            return f"stale: {', '.join(self.reasons)}"
+        return "unknown: a run is under way" if self.busy else "fresh"
 
 
 _OF_FILES = ("dep", "out", "stage")
@@ -56,7 +61,7 @@ def stage_states(project: Project, stages: Iterable[Stage]) -> Mapping[str, Stag
             reasons.append("conf changed since params.yaml was composed")
         if ran is not None:
             reasons += [str(r) for r in files.stale.get(stage.name, ()) if r.kind in _OF_FILES]
-        states[stage.name] = StageState(tuple(reasons))
+        states[stage.name] = StageState(tuple(reasons), files.busy)
     return _with_upstream(known, states)
 
 
@@ -91,12 +96,14 @@ def _with_upstream(
     stages: tuple[Stage, ...], states: Mapping[str, StageState]
 ) -> Mapping[str, StageState]:
     """Return the states, with stages that wait for a stale one marked so."""
-    makers = {path: s.name for s in stages for path in s.signature.paths("out", "metrics", "plots")}
-    result = dict(states)
-    for _ in stages:  # as many rounds as the longest chain can have
-        for stage in stages:
-            upstream = {makers[p] for p in stage.signature.paths("in") if p in makers}
-            waits = sorted(name for name in upstream if not result[name].fresh)
-            if waits and result[stage.name].fresh:
-                result[stage.name] = StageState((f"waits for {', '.join(waits)}",))
-    return result
+    waits: dict[str, set[str]] = {}
+    edges = graph(stages)
+    for name in (name for name, state in states.items() if not state.fresh):
+        for follower in downstream(edges, [name]):
+            waits.setdefault(follower, set()).add(name)
+    return {
+        name: StageState((f"waits for {', '.join(sorted(waits[name]))}",), state.busy)
+        if state.fresh and name in waits
+        else state
+        for name, state in states.items()
+    }

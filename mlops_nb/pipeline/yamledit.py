@@ -265,4 +265,5 @@ def _last_leaf(node: Any) -> yaml.Node:
 
 def _key(node: yaml.ScalarNode) -> Any:
     """Return the value of a key, which is not always a string."""
-    return node.value if node.style in ("'", '"') else load_yaml(node.value, "a key")
+    plain = node.style not in ("'", '"') and node.value != "<<"
+    return load_yaml(node.value, "a key") if plain else node.value

@@ -1,4 +1,4 @@
-"""Real kernels: what becomes of a notebook that runs, raises, hangs, is killed or is interrupted."""
+"""Real kernels: a notebook that runs, raises, hangs, is killed or is interrupted."""
 
 import json
 import os
@@ -104,7 +104,7 @@ def test_a_cell_that_raises_is_named_with_its_line(request_for: Make) -> None:
 
 
 def test_a_syntax_error_is_named_with_its_line(request_for: Make) -> None:
-    with pytest.raises(errors.CellFailed, match="cell 2, line 2 .*SyntaxError"):
+    with pytest.raises(errors.CellFailed, match=r"cell 2, line 2 .*SyntaxError"):
         execute(request_for("x = 1\ny = = 2"))
 
 
@@ -119,13 +119,14 @@ def test_a_cell_that_may_raise_does_not_stop_the_run(request_for: Make) -> None:
 @pytest.mark.parametrize(
     ("source", "cause"),
     [
-        ("import os\nprint('last words', flush=True)\nos.kill(os.getpid(), 9)", "killed by SIGKILL"),
+        (
+            "import os\nprint('last words', flush=True)\nos.kill(os.getpid(), 9)",
+            "killed by SIGKILL",
+        ),
         ("import os\nos._exit(0)", "exited with status 0"),
     ],
 )
-def test_a_kernel_that_dies_is_told_truthfully(
-    request_for: Make, source: str, cause: str
-) -> None:
+def test_a_kernel_that_dies_is_told_truthfully(request_for: Make, source: str, cause: str) -> None:
     request = request_for("x = 1", source, "never = 1")
     with pytest.raises(errors.KernelKilled) as caught:
         execute(request)
@@ -202,9 +203,7 @@ except ExecutionCancelled as error:
 
 
 @pytest.mark.parametrize("presses", [1, 2])
-def test_an_interrupt_keeps_the_report_and_ends_the_kernel(
-    request_for: Make, presses: int
-) -> None:
+def test_an_interrupt_keeps_the_report_and_ends_the_kernel(request_for: Make, presses: int) -> None:
     request = request_for("print('begun')", "import time\ntime.sleep(60)", "never = 1")
     command = [sys.executable, "-c", RUN, str(request.cwd)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -242,7 +241,7 @@ def test_a_secret_reaches_no_file_and_no_error(request_for: Make) -> None:
 
 def test_a_missing_kernel_is_refused_before_anything_starts(request_for: Make) -> None:
     request = request_for("x = 1", kernel="julia-0.1")
-    with pytest.raises(errors.KernelNotInstalled, match="julia-0.1"):
+    with pytest.raises(errors.KernelNotInstalled, match=r"julia-0\.1"):
         execute(request)
     assert not (request.kept / "outcome.json").exists()
 

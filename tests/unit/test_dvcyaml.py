@@ -116,7 +116,7 @@ def test_what_people_wrote_survives_to_the_letter(project: Project) -> None:
     by_hand = (
         project.dvc_file.read_text()
         .replace("stages:\n", "# our pipeline\nvars: [a.yaml]\nstages:\n", 1)
-        .replace("    - train\n", "    - train   # its section\n    - other.key\n    - more.yaml:\n")
+        .replace("    - train\n", "    - train   # its\n    - other.key\n    - more.yaml:\n")
         .replace("train:\n    cmd: ", "train:\n    desc: 'slow'\n    frozen: false\n    cmd: ", 1)
         .replace("- models/model.skops", "- models/model.skops: {persist: true}  # big")
         .replace("30_train.ipynb\n", "30_train.ipynb --timeout 600\n")

@@ -16,10 +16,11 @@ from mlops_nb.notebook.masks import masked, overwritten
         ("0/2 [00:00<?, ?it/s]", "0/2 [...]"),
         ("12it [1:00:00, 345.00it/s]", "12it [...]"),
         ("12/12 [00:01&lt;00:00, 1.9k rows/s]", "12/12 [...]"),
+        ("0/2 [00:00<?, ?it/s]\r2/2 [00:01<00:00, 2.00it/s]", "2/2 [...]"),
     ],
 )
 def test_what_a_process_leaves_is_masked(text: str, seen: str) -> None:
-    assert masked(text) == seen
+    assert masked(overwritten(text)) == seen
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,11 @@ def test_overwritten_text_is_what_a_terminal_shows(text: str, seen: str) -> None
 def test_masks_and_overwriting_are_idempotent(text: str) -> None:
     once = masked(overwritten(text))
     assert masked(overwritten(once)) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x", "[00:00, 1", "[00:00, 1a/s, ", "/a", "\r", "a\b", "1", " at 0x7f", "\\ipykernel_1"],
+)
+def test_a_long_line_is_read_in_linear_time(text: str) -> None:
+    masked(overwritten(text * 1_000_000))  # minutes if it were not

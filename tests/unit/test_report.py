@@ -36,7 +36,7 @@ def notebook(cells: list[Any], **metadata: Any) -> dict[str, Any]:
 
 
 def executed(seed: int, auc: str = "0.91") -> dict[str, Any]:
-    """Return what two executions of one notebook may look like: only what is volatile depends on `seed`."""
+    """Return one of many executions of one notebook; only what is volatile depends on `seed`."""
     draw = random.Random(seed)
     table, shown, inner = (uuid.UUID(int=draw.getrandbits(128)).hex for _ in range(3))
     style, address = f"T_{table[:5]}", f"0x7f{draw.getrandbits(40):010x}"
