@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +14,8 @@ from .comparison import Finding
 
 COLUMNS = ("command", "against", "quantity", "ours", "peer", "ratio", "min to max", "goal", "")
 PACKAGES = ("papermill", "dvc", "ipykernel", "click", "pydantic")
+WIDTH = 160
+"""How wide the table is where it goes to no terminal."""
 QUANTITIES = {"cpu": "CPU", "wall": "wall", "own": "per call"}
 EXPLANATION = """\
 Every row compares our command with a peer's, run in turn (A B A B ...) on the same machine after
@@ -111,8 +114,9 @@ def print_table(findings: Sequence[Finding]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     shown = Table(*COLUMNS, box=SIMPLE_HEAD)
     colours = {"met": "green", "not met": "red"}
     for row in table(findings):
         shown.add_row(*(Text(cell, style=colours.get(cell, "")) for cell in row))
-    Console().print(shown)
+    console.print(shown)
