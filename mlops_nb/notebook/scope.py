@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 # %% auto #0
@@ -109,6 +110,7 @@ def _module_scope(root: Path | None, module: str) -> Scope | None:
 _IPYTHON_LINE = re.compile(r"^[ \t]*([%!?].*|.*\?)$", re.MULTILINE)
 
 
+@lru_cache(maxsize=64)
 def parse_python(text: str) -> ast.Module | None:
     """Return the syntax tree of `text`, IPython's own lines left out; `None` if it has none."""
     for source in (text, _IPYTHON_LINE.sub("", text)):

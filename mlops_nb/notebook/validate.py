@@ -16,6 +16,37 @@ from .valuetype import ValueType
 # %% auto #0
 __all__ = ['python_type', 'complaint']
 
+# %% ../../nbs/lib/notebook/45_validate.ipynb #ce8748b6
+_PLAIN: Mapping[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "float": (float, int),
+    "str": (str,),
+    "secret": (str,),
+    "path": (str,),
+    "none": (type(None),),
+}
+
+
+def _surely_fits(value_type: ValueType, value: object) -> bool:
+    """Return whether `value` fits beyond doubt, as most values do."""
+    if value_type.bounds:
+        return False
+    if value_type.choices:
+        return _is_one_of(value_type.choices, value)
+    if value_type.name == "union":
+        return any(_surely_fits(arm, value) for arm in value_type.arguments)
+    if value_type.name == "list" and value_type.arguments and type(value) is list:
+        return all(_surely_fits(value_type.arguments[0], item) for item in value)
+    if isinstance(value, str) and not value.isascii():
+        return False  # half of a surrogate pair is no JSON
+    return type(value) in _PLAIN.get(value_type.name, ())
+
+
+def _is_one_of(choices: tuple[object, ...], value: object) -> bool:
+    """Return whether `value` is one of the `choices`, in type as well."""
+    return any(type(choice) is type(value) and choice == value for choice in choices)
+
 # %% ../../nbs/lib/notebook/45_validate.ipynb #453e8903
 def python_type(value_type: ValueType) -> Any:
     """Return the type with which pydantic checks values of `value_type`."""
@@ -59,7 +90,7 @@ def _mapping_type(value_type: ValueType) -> Any:
 
 def _refuse_other(choices: tuple[object, ...], value: object) -> object:
     """Return `value` if it is one of the `choices`, in type as well."""
-    if not any(type(choice) is type(value) and choice == value for choice in choices):
+    if not _is_one_of(choices, value):
         raise ValueError("not one of the choices")
     return value
 
@@ -92,6 +123,8 @@ def _adapter(value_type: ValueType) -> Any:
 
 def complaint(value_type: ValueType, value: object) -> str | None:
     """Return why `value` does not fit, or `None` if it does."""
+    if _surely_fits(value_type, value):
+        return None
     import pydantic
 
     try:
