@@ -28,6 +28,7 @@ def comparisons(folder: Path) -> Iterator[Comparison]:
         _repro("dvc repro, nothing to do", ours),
         _repro("dvc repro, the same dvc.yaml with echo", peer),
         {"wall": Goal(1.15), "cpu": None},
+        rounds=15,
     )
 
 

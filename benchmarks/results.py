@@ -64,7 +64,7 @@ def machine() -> dict[str, str]:
         "CPU": _cpu_model(),
         "memory": f"{memory:.0f} GiB",
         "load when it began": f"{load:.1f}",
-        "system": platform.platform(terse=True),
+        "system": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
     }
