@@ -44,9 +44,6 @@ def _cleaned_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in cell.items()
         if key in ("id", "cell_type", "source", "attachments")
     }
-    source = cell["source"]  # text or lines; JupyterLab writes lines
-    text = source if isinstance(source, str) else "".join(source)
-    kept["source"] = text.splitlines(keepends=True)
     kept["metadata"] = {key: metadata[key] for key in metadata if key in _CELL_METADATA}
     if cell["cell_type"] == "code":
         kept |= {"outputs": [], "execution_count": None}
@@ -72,6 +69,8 @@ def clean_notebooks(paths: Iterable[Path], *, write: bool = True) -> tuple[Path,
             clean[path] = cleaned(notebook)
     if write:
         for path, notebook in clean.items():
+            for cell in notebook["cells"]:  # text or lines; JupyterLab writes lines
+                cell["source"] = "".join(cell["source"]).splitlines(keepends=True)
             text = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
             write_atomic(path, text)
     return tuple(clean)
