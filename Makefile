@@ -2,7 +2,7 @@
 # To bring an environment of your own: make VENV=/path/to/it ...
 PYTHON ?= python3
 VENV ?= .venv
-JOBS ?= 0
+JOBS ?= 2
 
 SHELL := /bin/sh
 export PATH := $(abspath $(VENV))/bin:$(PATH)
