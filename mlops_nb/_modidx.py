@@ -9,6 +9,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'mlops_nb/config/compose.py'),
                                          'mlops_nb.config.compose._refuse_late_schema': ( 'lib/config/compose.html#_refuse_late_schema',
                                                                                           'mlops_nb/config/compose.py'),
+                                         'mlops_nb.config.compose._telling': ( 'lib/config/compose.html#_telling',
+                                                                               'mlops_nb/config/compose.py'),
                                          'mlops_nb.config.compose._translated': ( 'lib/config/compose.html#_translated',
                                                                                   'mlops_nb/config/compose.py'),
                                          'mlops_nb.config.compose._unknown_option': ( 'lib/config/compose.html#_unknown_option',

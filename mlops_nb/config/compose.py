@@ -137,7 +137,7 @@ _HINTS = (
 
 def _translated(error: Exception, stages: tuple[Stage, ...]) -> ConfigError:
     """Return the one-line error for one of Hydra's."""
-    message = str(error.__cause__ or error).strip() or type(error).__name__
+    message = _telling(error)
     file = _IN_FILE.match(message)
     place = f"conf/{file[1]}.yaml" if file else "conf"
     fact = (message[file.end() :] if file else message).splitlines()[0]
@@ -156,6 +156,16 @@ def _translated(error: Exception, stages: tuple[Stage, ...]) -> ConfigError:
     hint = next(hint for pattern, hint in _HINTS if re.search(pattern, fact))
     fact = fact.replace("LexerNoViableAltException:", "not an override:")
     return ConfigError(f"{place}: `{key[1]}`: {fact}" if key else f"{place}: {fact}", hint=hint)
+
+
+def _telling(error: Exception) -> str:
+    """Return the message that names the key: the error's own or, where Hydra wraps, its cause's.
+
+    OmegaConf keeps a cause only under a debugger, and one without a key says less than the error.
+    """
+    messages = [str(said).strip() for said in (error, error.__cause__) if said is not None]
+    named = (message for message in messages if _FULL_KEY.search(message))
+    return next(named, messages[0]) or type(error).__name__
 
 
 def _key_hint(key: str, stages: tuple[Stage, ...]) -> str:
