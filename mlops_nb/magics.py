@@ -51,8 +51,9 @@ def current_stage(project: Project, environ: Mapping[str, str], names: Mapping[s
         names.get("__vsc_ipynb_file__"),
     )
     for candidate in filter(None, candidates):
-        path = project.pipeline / Path(str(candidate)).name
-        if path.is_file():
+        named = Path(str(candidate))
+        path = project.pipeline / named.name
+        if path.is_file() and (not named.is_absolute() or path.samefile(named)):
             return read_stage(project, path)
     raise NotebookError(
         "this notebook", "is not known to be a stage", hint="name it: `--stage train`"

@@ -167,12 +167,6 @@ def execute_order(
     outputs = _outputs(order)
     for path in outputs:
         refuse_unwritable(order.root / path, may_be_directory=True)
-    secrets = {reference: Secret(reference) for reference in order.binding.references}
-    environ = dict(order.binding.environ)
-    revealed = [
-        environ.get(reference.removeprefix("env:")) or secret.reveal(order.root)
-        for reference, secret in secrets.items()
-    ]
     if order.project is not None:
         write_atomic(order.project.state / ".gitignore", "*\n")
     request = Request(
@@ -183,13 +177,22 @@ def execute_order(
         kept=new_folder(executions_folder(order.project), order.name),
         kernel=kernel,
         timeout=timeout,
-        environ=environ,
-        redact=tuple(revealed),
+        environ={**order.binding.environ, "MLOPS_NB_NOTEBOOK": str(order.document.path.resolve())},
+        redact=_secret_values(order),
         metadata=_metadata(order),
         outputs=outputs,
         partial=order.project is None,
     )
     return execute(request, watch)
+
+
+def _secret_values(order: Order) -> tuple[str, ...]:
+    """Return the values that must not be seen in anything the execution leaves."""
+    given = order.binding.environ
+    return tuple(
+        given.get(reference.removeprefix("env:")) or Secret(reference).reveal(order.root)
+        for reference in order.binding.references
+    )
 
 
 def _outputs(order: Order) -> tuple[str, ...]:

@@ -619,3 +619,15 @@ def test_older_executions_are_removed_on_request(shop: Shop, state: Path) -> Non
 
     assert len(names(folder)) == 5
     assert done.stdout == f"{known - 5} executions removed\n"
+
+
+def test_an_executed_stage_knows_which_stage_it_is(shop: Shop) -> None:
+    magic = "print(get_ipython().run_line_magic('params', 'train=median'), family)\n"
+    content = json.loads(shop.text(TRAIN))
+    content["cells"][3]["source"] = [magic, *content["cells"][3]["source"]]
+    shop.path(TRAIN).write_text(json.dumps(content))
+
+    shop.tool("execute", TRAIN)
+
+    assert "Parameters of train" in shop.text("reports/train.ipynb")
+    assert json.loads(shop.text("models/model.json"))["family"] == "median"
