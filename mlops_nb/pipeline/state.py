@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..config.config import read_conf_sha, read_config
+from ..config.compose import compose
+from ..config.config import Config, read_conf_sha, read_config
 from ..config.schema import Source
 from ..core.project import Project
 from ..core.yaml import load_yaml
@@ -49,16 +50,14 @@ def stage_states(project: Project, stages: Iterable[Stage]) -> Mapping[str, Stag
     """Return the state of each stage, from its sources, `dvc.lock` and DVC's own status."""
     known = tuple(stages)
     lock = _lock(project)
-    config_is_old = read_conf_sha(project) != Source(project.conf, known).sha
-    sections = {} if config_is_old else read_config(project, known).to_dict()
+    is_current = read_conf_sha(project) == Source(project.conf, known).sha
+    config = read_config(project, known) if is_current else compose(project=project)
     fingerprints = code_fingerprints(project.root, known)
     files = status(project)
     states: dict[str, StageState] = {}
     for stage in known:
         ran = lock.get(stage.name)
-        reasons = ["never run"] if ran is None else _changes(stage, ran, fingerprints, sections)
-        if config_is_old:
-            reasons.append("conf changed since params.yaml was composed")
+        reasons = ["never run"] if ran is None else _changes(stage, ran, fingerprints, config)
         if ran is not None:
             reasons += [str(r) for r in files.stale.get(stage.name, ()) if r.kind in _OF_FILES]
         states[stage.name] = StageState(tuple(reasons), files.busy)
@@ -76,7 +75,7 @@ def _changes(
     stage: Stage,
     ran: Mapping[str, Any],
     fingerprints: Mapping[str, str],
-    sections: Mapping[str, Any],
+    config: Config,
 ) -> list[str]:
     """Return what differs between a stage's sources and those it last ran with."""
     reasons = []
@@ -85,7 +84,7 @@ def _changes(
     if code != fingerprints[stage.name]:
         reasons.append("code changed")
     before = (recorded.get("params.yaml") or {}).get(stage.name) or {}
-    now = sections.get(stage.name, before)
+    now = config[stage.name]
     names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     if names:
         reasons.append(f"parameters changed: {', '.join(names)}")

@@ -631,3 +631,13 @@ def test_an_executed_stage_knows_which_stage_it_is(shop: Shop) -> None:
 
     assert "Parameters of train" in shop.text("reports/train.ipynb")
     assert json.loads(shop.text("models/model.json"))["family"] == "median"
+
+
+def test_a_conf_edit_makes_stale_only_what_depends_on_it(shop: Shop) -> None:
+    shop.replace("conf/train/mean.yaml", "family: mean", "family: mean\nshrink: 0.5")
+    shown = json.loads(shop.tool("pipeline", "show", "--json").stdout)
+    states = {row["stage"]: row["why"] for row in shown}
+
+    assert states["prepare"] == []
+    assert states["train"] == ["parameters changed: shrink"]
+    assert states["evaluate"] == ["waits for train"]
