@@ -30,9 +30,8 @@ def _executed_cells(document: Document) -> Iterator[Cell]:
 
 def _read_cells(document: Document) -> list[tuple[Cell, Source]]:
     """Return the cells that a run executes, and their code; only Python is known here."""
-    is_python = document.language == "python"
     return [
-        (cell, read_source(cell.source) if is_python else Source(cell.source, None, None))
+        (cell, read_source(cell.source) if document.is_python else Source(cell.source, None, None))
         for cell in _executed_cells(document)
     ]
 

@@ -121,6 +121,14 @@ def test_a_skipped_cell_imports_nothing(fingerprint, tmp_path) -> None:
     assert fingerprint(*cells) == before
 
 
+@pytest.mark.parametrize("name", ["python", "Python", "ipython", "IPython", "python3", "Python3"])
+def test_imports_count_however_the_kernel_spells_python(fingerprint, tmp_path, name) -> None:
+    before = fingerprint(PARAMETERS, BODY, language=name)
+    assert before == fingerprint(PARAMETERS, BODY)
+    (tmp_path / "shared.py").write_text("f = 2\n")
+    assert fingerprint(PARAMETERS, BODY, language=name) != before
+
+
 def test_other_languages_count_to_the_letter(fingerprint) -> None:
     r = {"kernel": "ir", "language": "R"}
     assert fingerprint(code("x <- 1"), **r) != fingerprint(code("x <- 1 # one"), **r)
