@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ..core.project import Project
@@ -17,7 +18,7 @@ from ..core.project import Project
 __all__ = ['executions_folder', 'new_folder', 'remove_executions']
 
 # %% ../../nbs/lib/pipeline/88_executions.ipynb #ccc34035
-_FOLDER = re.compile(r"^\d{8}T\d{6}-.+-(?P<process>\d+)$")
+_FOLDER = re.compile(r"^\d{8}T\d{6}(\.\d{3})?-.+-(?P<process>\d+)$")
 
 
 def executions_folder(project: Project | None) -> Path:
@@ -30,8 +31,9 @@ def executions_folder(project: Project | None) -> Path:
 
 def new_folder(executions: Path, name: str) -> Path:
     """Return a folder for an execution of `name` that begins now; it is not made yet."""
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return executions / f"{stamp}-{name}-{os.getpid()}"
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]  # to the millisecond
+    # One process may begin several at once; the random part tells them apart.
+    return executions / f"{stamp}-{name}-{secrets.token_hex(4)}-{os.getpid()}"
 
 # %% ../../nbs/lib/pipeline/88_executions.ipynb #0455d4db
 def remove_executions(executions: Path, *, keep: int) -> tuple[Path, ...]:
