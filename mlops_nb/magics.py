@@ -53,7 +53,9 @@ def current_stage(project: Project, environ: Mapping[str, str], names: Mapping[s
     for candidate in filter(None, candidates):
         named = Path(str(candidate))
         path = project.pipeline / named.name
-        if path.is_file() and (not named.is_absolute() or path.samefile(named)):
+        if not path.is_file():
+            continue
+        if not named.is_absolute() or (named.exists() and path.samefile(named)):
             return read_stage(project, path)
     raise NotebookError(
         "this notebook", "is not known to be a stage", hint="name it: `--stage train`"
