@@ -898,6 +898,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'mlops_nb/pipeline/execution.py'),
                                              'mlops_nb.pipeline.execution._refuse_missing_inputs': ( 'lib/pipeline/execution.html#_refuse_missing_inputs',
                                                                                                      'mlops_nb/pipeline/execution.py'),
+                                             'mlops_nb.pipeline.execution._request': ( 'lib/pipeline/execution.html#_request',
+                                                                                       'mlops_nb/pipeline/execution.py'),
                                              'mlops_nb.pipeline.execution._secret_values': ( 'lib/pipeline/execution.html#_secret_values',
                                                                                              'mlops_nb/pipeline/execution.py'),
                                              'mlops_nb.pipeline.execution.declared': ( 'lib/pipeline/execution.html#declared',

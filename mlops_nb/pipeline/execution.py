@@ -17,6 +17,7 @@ from ..errors import NotebookError, PortError, UsageError
 from ..notebook.document import Document, read_document
 from ..notebook.outcome import Outcome
 from ..notebook.ports import Secret
+from ..notebook.prepare import Request
 from ..notebook.signature import Signature, read_signature
 from ..notebook.stage import is_stage, read_stage, refuse_outside
 from ..notebook.values import Binding, bind, parse_assignments, parse_untyped
@@ -68,7 +69,7 @@ def order_notebook(
     UsageError
         If the notebook, a value or a port is not fit; nothing was run.
     """
-    if report is not None and report.exists() and report.samefile(path):
+    if report is not None and path.exists() and report.exists() and report.samefile(path):
         raise UsageError(f"{path}: the report would replace the notebook", hint="choose another -o")
     project = enclosing_project(path)
     if project is not None and is_stage(project, path):
@@ -161,15 +162,20 @@ def execute_order(
     UsageError
         If the kernel is not installed or the report cannot be written; nothing was run.
     """
-    from mlops_nb.notebook.execute import Request, execute
+    from mlops_nb.notebook.execute import execute
 
+    request = _request(order, kernel, timeout)
     refuse_unwritable(order.report)
-    outputs = _outputs(order)
-    for path in outputs:
+    for path in request.outputs:
         refuse_unwritable(order.root / path, may_be_directory=True)
     if order.project is not None:
         write_atomic(order.project.state / ".gitignore", "*\n")
-    request = Request(
+    return execute(request, watch)
+
+
+def _request(order: Order, kernel: str | None, timeout: float | None) -> Request:
+    """Return what is asked of the notebook's executor."""
+    return Request(
         path=order.document.path,
         cwd=order.root,
         injected=order.binding.source,
@@ -180,10 +186,9 @@ def execute_order(
         environ={**order.binding.environ, "MLOPS_NB_NOTEBOOK": str(order.document.path.resolve())},
         redact=_secret_values(order),
         metadata=_metadata(order),
-        outputs=outputs,
+        outputs=_outputs(order),
         partial=order.project is None,
     )
-    return execute(request, watch)
 
 
 def _secret_values(order: Order) -> tuple[str, ...]:
