@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,9 +28,8 @@ def test_an_outcome_survives_json(outcome: Outcome) -> None:
 
 
 def test_importing_outcome_and_report_imports_no_engine() -> None:
-    import subprocess
-    import sys
-
     code = "import sys, mlops_nb.notebook.outcome, mlops_nb.notebook.report; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
-    assert not {"papermill", "nbformat", "nbclient", "psutil", "zmq"} & set(loaded.split())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "mlops_nb.notebook.report" in loaded
+    assert not {"papermill", "nbformat", "nbclient", "psutil", "zmq"} & loaded
