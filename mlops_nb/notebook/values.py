@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,74 +19,15 @@ from mlops_nb.errors import (
     UnknownParameter,
     UsageError,
 )
+from .expression import to_source
 from .ports import SECRET_PLACES
 from .signature import Parameter, Port, Signature
 from .validate import complaint
-from .valuetype import ValueType
 
 # %% auto #0
-__all__ = ['to_source', 'Binding', 'bind', 'parse_assignments', 'parse_untyped']
+__all__ = ['Binding', 'bind', 'parse_assignments', 'parse_untyped']
 
 # %% ../../nbs/lib/notebook/50_values.ipynb #aaeb6316
-def to_source(value_type: ValueType, value: Any) -> str:
-    """Return the Python expression that makes `value` in the notebook."""
-    if value_type.name == "union":
-        arm = next(arm for arm in value_type.arguments if complaint(arm, value) is None)
-        return to_source(arm, value)
-    if value_type.name in ("path", "enum", "secret"):
-        return f"{value_type.text}({value!r})"
-    if value_type.name in ("date", "datetime"):
-        return f"{value_type.text}.fromisoformat({value!r})"
-    if value_type.name == "dataclass":
-        types = {item.name: item.type for item in value_type.fields}
-        given = (f"{name}={to_source(types[name], part)}" for name, part in value.items())
-        return f"{value_type.text}({', '.join(given)})"
-    if value_type.name in ("list", "tuple", "dict") and value_type.arguments:
-        return _container_source(value_type, value)
-    if value_type.name == "tuple":
-        return _tuple_source(_plain_source(part) for part in value)
-    return _plain_source(float(value) if value_type.name == "float" else value)
-
-
-def _container_source(value_type: ValueType, value: Any) -> str:
-    """Return the source of a list, tuple or dict whose items have types."""
-    inner = value_type.arguments
-    if value_type.name == "dict":
-        key, item = inner
-        pairs = (f"{_key_source(key, k)}: {to_source(item, v)}" for k, v in value.items())
-        return f"{{{', '.join(pairs)}}}"
-    if value_type.name == "tuple":
-        kinds = inner[:1] * len(value) if inner[-1].name == "ellipsis" else inner
-        return _tuple_source(to_source(kind, part) for kind, part in zip(kinds, value, strict=True))
-    return f"[{', '.join(to_source(inner[0], part) for part in value)}]"
-
-
-def _tuple_source(items: Iterable[str]) -> str:
-    """Return the source of a tuple of items."""
-    listed = list(items)
-    return f"({', '.join(listed)}{',' if len(listed) == 1 else ''})"
-
-
-def _key_source(value_type: ValueType, key: Any) -> str:
-    """Return the source of a dictionary key, which JSON writes as text and YAML as what it is."""
-    text = key if isinstance(key, str) else json.dumps(key)
-    if value_type.name in ("str", "path", "date", "datetime"):
-        return to_source(value_type, text)
-    fits = complaint(value_type, key) is None
-    return to_source(value_type, key if fits else load_yaml(text, "a key"))
-
-
-def _plain_source(value: Any) -> str:
-    """Return the source of a JSON value; the floats without a literal are called by name."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return f'float("{value}")'
-    if isinstance(value, list):
-        return f"[{', '.join(_plain_source(part) for part in value)}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{k!r}: {_plain_source(v)}' for k, v in value.items())}}}"
-    return repr(value)
-
-# %% ../../nbs/lib/notebook/50_values.ipynb #ba4cd84f
 @dataclass(frozen=True)
 class Binding:
     """Values that fit a signature.
@@ -137,8 +77,9 @@ def _checked(
     signature: Signature, parameter: Parameter, value: Any, environ: dict[str, str]
 ) -> Any:
     """Return `value` if it fits; move a secret given by value into `environ`."""
-    if parameter.secret and isinstance(value, str) and not value.startswith(SECRET_PLACES):
-        variable = f"MLOPS_NB_SECRET_{parameter.name.upper()}"
+    by_value = isinstance(value, str) and not value.startswith(SECRET_PLACES)
+    if by_value and parameter.type.is_secret:
+        variable = f"MLOPS_NB_SECRET_{parameter.name}"
         environ[variable] = value
         return f"env:{variable}"
     expected = complaint(parameter.type, value)
@@ -212,10 +153,12 @@ def _parse(signature: Signature, name: str, raw: str) -> Any:
     parameter = next((p for p in signature.parameters if p.name == name), None)
     if parameter is None:
         raise UnknownParameter(name, signature.names, signature.where)
-    if parameter.secret or parameter.type.name == "str":
+    kind = parameter.type
+    none_fits = raw in ("null", "None") and complaint(kind, None) is None
+    if kind.name == "str" or (kind.is_secret and not none_fits):
         return raw
     readings = list(_readings(raw))
-    return next((r for r in readings if complaint(parameter.type, r) is None), readings[0])
+    return next((r for r in readings if complaint(kind, r) is None), readings[0])
 
 
 def _readings(raw: str) -> Iterator[Any]:

@@ -40,6 +40,12 @@ class ValueType:
         for inner in (*self.arguments, *(item.type for item in self.fields)):
             yield from inner.walk()
 
+    @property
+    def is_secret(self) -> bool:
+        """Whether a text stands for the secret itself: a `Secret`, or a union that allows one."""
+        inside = self.name == "union" and any(arm.is_secret for arm in self.arguments)
+        return self.name == "secret" or inside
+
     def secrets(self, value: object) -> Iterator[str]:
         """Yield each text in `value` that stands where a secret is expected."""
         if self.name == "secret" and isinstance(value, str):

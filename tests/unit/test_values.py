@@ -441,18 +441,85 @@ class Login:
 """
 
 
-@pytest.mark.parametrize("annotation", ["Secret", "Secret | None", "'Secret'"])
+@pytest.mark.parametrize(
+    "annotation", ["Secret", "Secret | None", "'Secret'", "int | None | Secret", "str | Secret"]
+)
 def test_a_secret_given_by_value_travels_in_the_environment_alone(
     read: Reader, annotation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signature = read(f"token: {annotation}", SECRETS)
     binding = bind(signature, parse_assignments(signature, ["token=hunter2 = #x"]))
-    assert binding.environ == {"MLOPS_NB_SECRET_TOKEN": "hunter2 = #x"}
+    assert binding.environ == {"MLOPS_NB_SECRET_token": "hunter2 = #x"}
     assert "hunter2" not in repr(binding) + repr(binding.values) + binding.source
-    assert binding.references == ("env:MLOPS_NB_SECRET_TOKEN",)
-    monkeypatch.setenv("MLOPS_NB_SECRET_TOKEN", "hunter2 = #x")
+    assert binding.references == ("env:MLOPS_NB_SECRET_token",)
+    monkeypatch.setenv("MLOPS_NB_SECRET_token", "hunter2 = #x")
     token = run("", binding.source, SECRETS)["token"]
     assert token.reveal() == "hunter2 = #x" and "hunter2" not in repr(token) + str(token)
+
+
+@pytest.mark.parametrize("text", ["null", "None"])
+def test_no_secret_can_be_given_where_none_is_allowed(read: Reader, text: str) -> None:
+    signature = read("token: Secret | None", SECRETS)
+    binding = bind(signature, parse_assignments(signature, [f"token={text}"]))
+    assert binding.values == {"token": None} and not binding.environ
+    assert run("", binding.source, SECRETS)["token"] is None
+
+
+@pytest.mark.parametrize("annotation", ["Secret", "Secret | int"])
+def test_a_secret_may_be_the_word_null(read: Reader, annotation: str) -> None:
+    signature = read(f"token: {annotation}", SECRETS)
+    binding = bind(signature, parse_assignments(signature, ["token=null"]))
+    assert list(binding.environ.values()) == ["null"]
+
+
+def test_secrets_whose_names_differ_in_case_alone_keep_their_values(read: Reader) -> None:
+    signature = read("a: Secret\nA: Secret", SECRETS)
+    binding = bind(signature, {"a": "small-1", "A": "capital-2"})
+    places = {name: str(value).removeprefix("env:") for name, value in binding.values.items()}
+    assert {name: binding.environ[place] for name, place in places.items()} == {
+        "a": "small-1",
+        "A": "capital-2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text", "value"),
+    [
+        ("list[Secret]", "[env:A, file:b]", ["env:A", "file:b"]),
+        ("dict[str, Secret]", "{x: env:A}", {"x": "env:A"}),
+        ("Login", "{user: u, password: env:A}", {"user": "u", "password": "env:A"}),
+        ("list[Secret] | None", "null", None),
+    ],
+)
+def test_a_text_with_secrets_inside_is_read_like_any_other(
+    read: Reader, annotation: str, text: str, value: object
+) -> None:
+    signature = read(f"x: {annotation}", SECRETS)
+    values = parse_assignments(signature, [f"x={text}"])
+    assert values == {"x": value}
+    binding = bind(signature, values)
+    assert not binding.environ
+    run("", binding.source, SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text"),
+    [
+        ("list[Secret]", "31415926"),
+        ("list[Secret]", "[31415926]"),
+        ("list[Secret] | None", "pw-31415926"),
+        ("dict[str, Secret]", "pw-31415926"),
+        ("Login", "pw-31415926"),
+        ("Login", "{user: u, password: pw-31415926}"),
+    ],
+)
+def test_a_text_in_the_place_of_secrets_is_refused_and_not_repeated(
+    read: Reader, annotation: str, text: str
+) -> None:
+    signature = read(f"x: {annotation}", SECRETS)
+    with pytest.raises(InvalidParameter, match=r"\*\*\*") as caught:
+        bind(signature, parse_assignments(signature, [f"x={text}"]))
+    assert "31415926" not in str(caught.value) + repr(vars(caught.value))
 
 
 @pytest.mark.parametrize(
