@@ -12,14 +12,19 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
+
+from .report import WIDGET_STATE, WIDGET_VIEW
 
 MASK = "***"
-BASE64 = ("image/png", "image/jpeg", "image/gif", "application/pdf")
-"""Outputs that are no text: a short secret found in them is chance, and a mask would break them."""
+OPAQUE = ("image/png", "image/jpeg", "image/gif", "application/pdf", WIDGET_VIEW)
+"""Outputs without a text: a secret found in them is chance, and a mask would break them."""
+
+STRUCTURE = ("tags", "kernelspec", "language_info")
+"""Metadata by which a notebook is run; no cell writes them."""
 
 # %% auto #0
-__all__ = ['MASK', 'BASE64', 'Redactor']
+__all__ = ['MASK', 'OPAQUE', 'STRUCTURE', 'Redactor']
 
 # %% ../../nbs/lib/notebook/75_redaction.ipynb #b5eea00b
 class Redactor:
@@ -58,34 +63,34 @@ class Redactor:
             begin = end
         return result
 
-    def value(self, value: Any) -> Any:
-        """Return a JSON value with every string in it redacted."""
-        if not self._pattern:
-            return value
+    def strings(self, value: Any, *, keys: bool = True) -> Any:
+        """Return a JSON value with every string in it redacted, `keys` of mappings as well."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
             return {
-                self.text(key): item if key in BASE64 else self.value(item)
+                self.text(key) if keys else key: self.strings(item, keys=keys)
                 for key, item in value.items()
             }
-        return [self.value(item) for item in value] if isinstance(value, list | tuple) else value
+        listed = isinstance(value, list | tuple)
+        return [self.strings(item, keys=keys) for item in value] if listed else value
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value with every string in it redacted; a notebook stays a notebook."""
+        if isinstance(value, dict) and "nbformat" in value and isinstance(value.get("cells"), list):
+            return self.notebook(value)
+        return self.strings(value)
 
     def notebook(self, notebook: dict[str, Any]) -> dict[str, Any]:
         """Return a copy of `notebook` without the secrets in sources, outputs and metadata."""
-        if not self._pattern:
-            return copy.deepcopy(notebook)
         redacted: dict[str, Any] = copy.deepcopy(notebook)
-        for cell in redacted["cells"]:
-            for name in ("stdout", "stderr"):
-                streams = [o for o in cell.get("outputs", ()) if o.get("name") == name]
-                texts = self.pieces(["".join(stream["text"]) for stream in streams])
-                for stream, text in zip(streams, texts, strict=True):
-                    stream["text"] = text
-        clean: dict[str, Any] = self.value(redacted)
-        return clean
+        if self._pattern:
+            redacted["metadata"] = _metadata(self, redacted["metadata"])
+            for cell in redacted["cells"]:
+                _redact_cell(self, cell)
+        return redacted
 
-
+# %% ../../nbs/lib/notebook/75_redaction.ipynb #11ce64a2
 def _spellings(secret: str) -> set[str]:
     """Return the ways in which a program is likely to show `secret`."""
     plain = {
@@ -94,4 +99,64 @@ def _spellings(secret: str) -> set[str]:
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
     }
-    return plain | {html.escape(text) for text in plain} | {quote(secret, safe="")}
+    return plain | {page for text in plain for page in _in_html(text)} | _in_url(secret)
+
+
+def _in_html(text: str) -> set[str]:
+    """Return `text` as Python, pandas (which leaves the quotes) and Jinja escape it."""
+    by_pandas = html.escape(text, quote=False)
+    by_jinja = by_pandas.replace('"', "&#34;").replace("'", "&#39;")
+    return {html.escape(text), by_pandas, by_jinja}
+
+
+def _in_url(text: str) -> set[str]:
+    """Return `text` as it is quoted in a path, in one part of a path and in a form."""
+    octets = text.encode(errors="surrogateescape")  # the environment may hold any bytes
+    return {quote(octets), quote(octets, safe=""), quote_plus(octets)}
+
+# %% ../../nbs/lib/notebook/75_redaction.ipynb #28b86ed4
+def _redact_cell(redactor: Redactor, cell: dict[str, Any]) -> None:
+    """Take the secrets out of a cell."""
+    cell["source"] = _joined_or_lines(redactor, cell["source"])
+    cell["metadata"] = _metadata(redactor, cell["metadata"])
+    for name, bundle in cell.get("attachments", {}).items():
+        cell["attachments"][name] = _data(redactor, bundle)
+    outputs = cell.get("outputs", ())
+    for name in ("stdout", "stderr"):
+        streams = [o for o in outputs if o["output_type"] == "stream" and o["name"] == name]
+        texts = redactor.pieces(["".join(stream["text"]) for stream in streams])
+        for stream, text in zip(streams, texts, strict=True):
+            stream["text"] = text
+    for output in outputs:
+        for part in {"ename", "evalue", "traceback"} & output.keys():
+            output[part] = redactor.strings(output[part])
+        if "data" in output:
+            output["metadata"] = {
+                name if name in output["data"] else redactor.text(name): redactor.strings(value)
+                for name, value in output["metadata"].items()
+            }
+            output["data"] = _data(redactor, output["data"])
+
+
+def _joined_or_lines(redactor: Redactor, text: str | list[str]) -> str | list[str]:
+    """Return a source, which may be stored as a list of lines, without the secrets."""
+    return redactor.text(text) if isinstance(text, str) else redactor.pieces(text)
+
+
+def _data(redactor: Redactor, bundle: dict[str, Any]) -> dict[str, Any]:
+    """Return what is shown, by MIME type, without the secrets."""
+    return {
+        kind: item if kind in OPAQUE else redactor.strings(item) for kind, item in bundle.items()
+    }
+
+# %% ../../nbs/lib/notebook/75_redaction.ipynb #4b1962c8
+def _metadata(redactor: Redactor, metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a notebook or a cell without the secrets."""
+    result = {
+        name: value if name in STRUCTURE else redactor.strings(value, keys=False)
+        for name, value in metadata.items()
+    }
+    models = result.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    for model in models.values():
+        model["state"] = {name: redactor.strings(held) for name, held in model["state"].items()}
+    return result

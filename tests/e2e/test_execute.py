@@ -239,6 +239,18 @@ def test_a_secret_reaches_no_file_and_no_error(request_for: Make) -> None:
     assert outputs_of(request.kept / "report.ipynb")[1][0]["text"] == "***"
 
 
+def test_a_secret_that_is_a_word_of_the_format_leaves_the_report_whole(request_for: Make) -> None:
+    words = ("cells", "source", "data", "text", "name", "code", "stream", "stdout", "text/plain")
+    sources = ("print('my data')\n'the source'", "import sys\nprint('my text', file=sys.stderr)")
+    request = request_for(*sources, redact=words, metadata={"stage": "train"})
+    execute(request)
+    for path in (request.report, request.kept / "raw.ipynb"):
+        nbformat.validate(nbformat.read(path, as_version=4))
+    first, second = outputs_of(request.report)[1:]
+    assert (first[0]["text"], first[1]["data"]["text/plain"]) == ("my ***\n", "'the ***'")
+    assert (second[0]["name"], second[0]["text"]) == ("stderr", "my ***\n")
+
+
 def test_a_missing_kernel_is_refused_before_anything_starts(request_for: Make) -> None:
     request = request_for("x = 1", kernel="julia-0.1")
     with pytest.raises(errors.KernelNotInstalled, match=r"julia-0\.1"):
