@@ -11,26 +11,41 @@ from pathlib import Path
 from typing import Any
 
 from ..core.files import write_atomic
-from .document import read_document
+from .document import read_notebook
 
 # %% auto #0
 __all__ = ['cleaned', 'clean_notebooks']
 
 # %% ../../nbs/lib/notebook/95_clean.ipynb #1476522f
-_CELL_METADATA = frozenset(
-    {"tags", "name", "slideshow", "editable", "deletable", "raw_mimetype", "format"}
+_VOLATILE = frozenset(
+    """
+    collapsed colab execution executionInfo ExecuteTime heading_collapsed hidden jupyter
+    jp-MarkdownHeadingCollapsed mlops_nb outputId papermill pycharm scrolled trusted
+    """.split()
 )
-_KERNELSPEC = ("display_name", "language", "name")
+_VOLATILE_OF_NOTEBOOK = frozenset(
+    "mlops_nb orig_nbformat orig_nbformat_minor papermill signature vscode widgets".split()
+)
+_KEPT_WITHIN = {
+    "kernelspec": ("display_name", "language", "name"),
+    "language_info": (
+        *("codemirror_mode", "file_extension", "mimetype"),
+        *("name", "nbconvert_exporter", "pygments_lexer"),
+    ),
+}
 
 
 def cleaned(notebook: Mapping[str, Any]) -> dict[str, Any]:
     """Return a notebook, given as JSON, without outputs and volatile metadata."""
-    metadata = notebook.get("metadata") or {}
-    kernelspec = metadata.get("kernelspec") or {}
-    kept = {"kernelspec": {key: kernelspec[key] for key in _KERNELSPEC if key in kernelspec}}
+    given = notebook.get("metadata") or {}
+    metadata = {key: given[key] for key in given if key not in _VOLATILE_OF_NOTEBOOK}
+    for name, keys in _KEPT_WITHIN.items():
+        inner = metadata.pop(name, None)
+        kept = {key: inner[key] for key in keys if key in inner} if isinstance(inner, dict) else {}
+        metadata |= {name: kept} if kept else {}
     return {
         "cells": [_cleaned_cell(cell) for cell in notebook["cells"]],
-        "metadata": kept if kept["kernelspec"] else {},
+        "metadata": metadata,
         "nbformat": notebook["nbformat"],
         "nbformat_minor": notebook.get("nbformat_minor", 5),
     }
@@ -44,7 +59,7 @@ def _cleaned_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in cell.items()
         if key in ("id", "cell_type", "source", "attachments")
     }
-    kept["metadata"] = {key: metadata[key] for key in metadata if key in _CELL_METADATA}
+    kept["metadata"] = {key: metadata[key] for key in metadata if key not in _VOLATILE}
     if cell["cell_type"] == "code":
         kept |= {"outputs": [], "execution_count": None}
     return kept
@@ -62,8 +77,7 @@ def clean_notebooks(paths: Iterable[Path], *, write: bool = True) -> tuple[Path,
     """
     clean = {}
     for path in paths:
-        read_document(path)  # says in one line what is wrong with the file
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook = read_notebook(path)
         # Editors differ in how they order keys and indent; that alone is no reason to write.
         if cleaned(notebook) != notebook:
             clean[path] = cleaned(notebook)

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import NotebookError
 
 # %% auto #0
-__all__ = ['Cell', 'Document', 'read_document']
+__all__ = ['Cell', 'Document', 'read_notebook', 'read_document']
 
 # %% ../../nbs/lib/notebook/15_document.ipynb #9e36dddd
 @dataclass(frozen=True)
@@ -58,68 +58,105 @@ class Document:
         return next(iter(cell.source.strip().splitlines()), "")
 
 # %% ../../nbs/lib/notebook/15_document.ipynb #1358a505
+def read_notebook(path: Path, where: str = "") -> dict[str, Any]:
+    """Return the JSON of the notebook at `path`, as format 4; messages call it `where`.
+
+    Raises
+    ------
+    NotebookError
+        If the file is absent, not JSON, truncated or not a notebook.
+    """
+    name = where or str(path)
+    text = _read_text(path, name)
+    content = _parsed(text, name)
+    if not isinstance(content, dict) or type(content.get("nbformat")) is not int:
+        raise NotebookError(name, "not a notebook", hint="give the path of an .ipynb file")
+    if content["nbformat"] > 4:
+        what = f"notebook format {content['nbformat']} is not supported"
+        raise NotebookError(name, what, hint="save it as format 4")
+    notebook: dict[str, Any] = content if content["nbformat"] == 4 else _upgraded(text, name)
+    cells = notebook.get("cells")
+    if not isinstance(cells, list):
+        raise NotebookError(
+            name, "has no list of cells", hint="restore it, e.g. with `git checkout`"
+        )
+    whole = [_whole(name, number, raw) for number, raw in enumerate(cells, 1)]
+    return {**notebook, "metadata": _mapping(notebook.get("metadata")), "cells": whole}
+
+
+def _upgraded(text: str, name: str) -> dict[str, Any]:
+    """Return the notebook of an older format that `text` holds, as format 4."""
+    import nbformat
+
+    try:
+        node = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+    except (ValueError, nbformat.ValidationError):
+        hint = "open and save it in JupyterLab"
+        raise NotebookError(name, "an old notebook that cannot be upgraded", hint=hint) from None
+    for cell in node["cells"]:
+        cell.pop("id", None)
+    return {**node, "nbformat_minor": 4}  # the last one without ids
+
+
+def _whole(name: str, number: int, raw: object) -> dict[str, Any]:
+    """Return cell `number` if it has what every cell has."""
+    cell = _mapping(raw)
+    source, kind = cell.get("source"), cell.get("cell_type")
+    lines = isinstance(source, list) and all(isinstance(line, str) for line in source)
+    if not (lines or isinstance(source, str)) or not isinstance(kind, str):
+        raise NotebookError(name, f"cell {number} is broken", hint="open and save it in JupyterLab")
+    return {**cell, "metadata": _mapping(cell.get("metadata"))}
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    """Return `value` if it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+# %% ../../nbs/lib/notebook/15_document.ipynb #9c250375
+def _read_text(path: Path, name: str) -> str:
+    """Return what the file at `path` holds."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotebookError(name, "no such file", hint="check the path") from None
+    except UnicodeDecodeError:
+        raise NotebookError(name, "not a notebook (not text)", hint="give an .ipynb file") from None
+    except OSError as error:
+        raise NotebookError(
+            name, f"cannot be read ({error.strerror})", hint="give the path of an .ipynb file"
+        ) from error
+
+
+def _parsed(text: str, name: str) -> Any:
+    """Return what the JSON in `text` says."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        if text.lstrip().startswith("{"):
+            what = f"truncated or broken JSON at line {error.lineno}, column {error.colno}"
+            raise NotebookError(name, what, hint="restore it, e.g. with `git checkout`") from None
+        raise NotebookError(name, "not a notebook", hint="give an .ipynb file") from None
+
+# %% ../../nbs/lib/notebook/15_document.ipynb #137cd997
 def read_document(path: Path) -> Document:
     """Return the notebook at `path`.
 
     Raises
     ------
     NotebookError
-        If the file is absent, not JSON, truncated or not a notebook of format 4.
+        If the file is absent, not JSON, truncated or not a notebook.
     """
-    content = _read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("nbformat"), int):
-        raise NotebookError(path, "not a notebook", hint="give the path of an .ipynb file")
-    if content["nbformat"] != 4:
-        raise NotebookError(
-            path,
-            f"notebook format {content['nbformat']} is not supported",
-            hint="upgrade it with `jupyter nbconvert --to notebook --inplace`",
-        )
-    if not isinstance(content.get("cells"), list):
-        raise NotebookError(
-            path, "has no list of cells", hint="restore it, e.g. with `git checkout`"
-        )
-    metadata = _mapping(content.get("metadata"))
+    content = read_notebook(path)
+    metadata = content["metadata"]
     kernelspec = _mapping(metadata.get("kernelspec"))
     language = kernelspec.get("language") or _mapping(metadata.get("language_info")).get("name")
-    cells = tuple(_cell(path, number, raw) for number, raw in enumerate(content["cells"], 1))
+    cells = tuple(_cell(number, cell) for number, cell in enumerate(content["cells"], 1))
     return Document(path, cells, str(kernelspec.get("name") or ""), str(language or "python"))
 
 
-def _read_json(path: Path) -> Any:
-    """Return what the JSON file at `path` holds."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise NotebookError(path, "no such file", hint="check the path") from None
-    except UnicodeDecodeError:
-        raise NotebookError(path, "not a notebook (not text)", hint="give an .ipynb file") from None
-    except OSError as error:
-        raise NotebookError(
-            path, f"cannot be read ({error.strerror})", hint="give the path of an .ipynb file"
-        ) from error
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        if text.lstrip().startswith("{"):
-            what = f"truncated or broken JSON at line {error.lineno}, column {error.colno}"
-            raise NotebookError(path, what, hint="restore it, e.g. with `git checkout`") from None
-        raise NotebookError(path, "not a notebook", hint="give an .ipynb file") from None
-
-# %% ../../nbs/lib/notebook/15_document.ipynb #9c250375
-def _mapping(value: object) -> Mapping[str, Any]:
-    """Return `value` if it is a mapping, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def _cell(path: Path, number: int, raw: object) -> Cell:
-    """Return cell `number` of the file."""
-    entry = _mapping(raw)
-    source, kind = entry.get("source"), entry.get("cell_type")
-    if isinstance(source, list) and all(isinstance(line, str) for line in source):
-        source = "".join(source)
-    if not isinstance(source, str) or not isinstance(kind, str):
-        raise NotebookError(path, f"cell {number} is broken", hint="open and save it in JupyterLab")
-    tags = _mapping(entry.get("metadata")).get("tags")
+def _cell(number: int, cell: Mapping[str, Any]) -> Cell:
+    """Return cell `number` as its author wrote it."""
+    tags = cell["metadata"].get("tags")
     named = (tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
-    return Cell(number, kind, source, frozenset(named), str(entry.get("id") or ""))
+    source = "".join(cell["source"])
+    return Cell(number, cell["cell_type"], source, frozenset(named), str(cell.get("id") or ""))

@@ -5,7 +5,6 @@
 # %% ../../nbs/lib/notebook/82_prepare.ipynb #f6487739
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import NotebookError
+from .document import read_notebook
 from .report import Node, identified
 
 # %% auto #0
@@ -119,7 +118,7 @@ def prepare(request: Request) -> Prepared:
         If the path cannot be read as a notebook.
     """
     where, metadata = request.where, request.metadata
-    node = identified(_read(request.path, where))
+    node = identified(read_notebook(request.path, where))
     cells = node["cells"]
     for cell in cells:
         if cell["cell_type"] == "code":
@@ -132,24 +131,6 @@ def prepare(request: Request) -> Prepared:
     node["metadata"]["papermill"] = {"parameters": dict(metadata.get("parameters", {}))}
     node["metadata"].pop("widgets", None)
     return Prepared(where, identified(node), tuple(numbers), titles(cells))
-
-
-def _read(path: Path, where: str) -> Node:
-    """Return the JSON of the notebook at `path`, as format 4."""
-    try:
-        node = json.loads(path.read_text(encoding="utf-8"))
-        if node["nbformat"] < 4:
-            import nbformat
-
-            old = nbformat.from_dict(node)  # type: ignore[no-untyped-call]
-            node = nbformat.convert(old, 4)  # type: ignore[no-untyped-call]
-        if all("source" in cell and "metadata" in cell for cell in node["cells"]):
-            return dict(node)
-    except OSError as error:
-        raise NotebookError(where, error.strerror or str(error), hint="check the path") from error
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    raise NotebookError(where, "not a notebook", hint="open and save it in JupyterLab")
 
 
 def _inject(cells: list[Node], numbers: list[int | None], source: str) -> None:

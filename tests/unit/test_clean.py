@@ -13,6 +13,7 @@ import pytest
 
 from mlops_nb.errors import NotebookError, UnwritablePath
 from mlops_nb.notebook.clean import clean_notebooks, cleaned
+from mlops_nb.notebook.document import read_document
 
 Builder = Callable[..., dict[str, Any]]
 
@@ -48,8 +49,45 @@ def test_outputs_counts_and_volatile_metadata_go_and_the_rest_stays(used: dict[s
     assert text["attachments"] == used["cells"][2]["attachments"] and "outputs" not in text
     assert text["metadata"] == {"slideshow": {"slide_type": "slide"}}
     assert set(clean["metadata"]) == {"kernelspec"} and "env" not in clean["metadata"]["kernelspec"]
+    assert cleaned(clean) == clean
     sources = ["".join(cell["source"]) for cell in clean["cells"]]
     assert sources == ["seed: int = 0", "print(1)", "![x](attachment:x.png)"]
+
+
+def test_what_an_author_or_a_tool_meant_stays(used: dict[str, Any]) -> None:
+    meant = {
+        "title": "Late flights",
+        "authors": [{"name": "A. Author"}],
+        "jupytext": {"formats": "ipynb,py:percent"},
+    }
+    used["metadata"] |= meant
+    used["cells"][1]["metadata"] |= {"nbgrader": {"grade": True}}
+    clean = cleaned(used)
+    assert {name: clean["metadata"][name] for name in meant} == meant
+    assert clean["cells"][1]["metadata"]["nbgrader"] == {"grade": True}
+
+
+def test_a_notebook_in_another_language_stays_in_it(tmp_path: Path, used: dict[str, Any]) -> None:
+    used["metadata"]["kernelspec"] = {"name": "ir", "display_name": "R"}
+    used["metadata"]["language_info"] = {"name": "R", "version": "4.4.1", "mimetype": "text/x-r"}
+    path = tmp_path / "nb.ipynb"
+    path.write_text(json.dumps(used))
+    clean_notebooks([path])
+    assert read_document(path).language == "R"
+    kept = json.loads(path.read_text())["metadata"]["language_info"]
+    assert kept == {"name": "R", "mimetype": "text/x-r"}
+
+
+def test_a_notebook_of_an_older_format_is_cleaned_into_a_valid_one(tmp_path: Path) -> None:
+    output = {"output_type": "stream", "stream": "stdout", "text": ["1"]}
+    cell = {"cell_type": "code", "language": "python", "input": ["print(1)"], "outputs": [output]}
+    path = tmp_path / "nb.ipynb"
+    old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": [cell]}]}
+    path.write_text(json.dumps(old))
+    assert clean_notebooks([path]) == (path,) and clean_notebooks([path]) == ()
+    node = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    nbformat.validate(node)
+    assert [cell.source for cell in node.cells] == ["print(1)"]
 
 
 def test_a_clean_notebook_is_valid_and_clean(tmp_path: Path, used: dict[str, Any]) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_nb.errors import NotebookError
-from mlops_nb.notebook.document import read_document
+from mlops_nb.notebook.document import read_document, read_notebook
 
 Builder = Callable[..., dict[str, Any]]
 
@@ -63,13 +64,40 @@ def test_sparse_metadata_is_no_mistake(tmp_path: Path) -> None:
     assert [sorted(cell.tags) for cell in document.cells] == [[], ["b"], []]
 
 
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_notebook_of_an_older_format_is_upgraded(tmp_path: Path, version: int) -> None:
+    source = ["a = 1\n", "b"] if version == 3 else "a = 1\nb"
+    cell = {"cell_type": "code", "language": "python", "input": source, "outputs": []}
+    tagged = {"metadata": {"tags": ["parameters"]}, "collapsed": False}
+    content: dict[str, Any] = {"nbformat": version, "nbformat_minor": 0, "metadata": {}}
+    if version == 1:
+        content["cells"] = [{"cell_type": "code", "code": "a = 1\nb"}]
+    else:
+        content["worksheets"] = [{"cells": [cell | (tagged if version == 3 else {})]}]
+    path = tmp_path / "nb.ipynb"
+    path.write_text(json.dumps(content))
+    document = read_document(path)
+    assert [(cell.kind, cell.source) for cell in document.cells] == [("code", "a = 1\nb")]
+    assert (document.parameters_cell is not None) == (version == 3)
+    assert read_notebook(path) == read_notebook(path)
+    nbformat.validate(nbformat.from_dict(read_notebook(path)))
+
+
+def test_a_notebook_is_called_as_the_caller_asks(tmp_path: Path) -> None:
+    with pytest.raises(NotebookError, match=r"^nbs/nb\.ipynb: no such file"):
+        read_notebook(tmp_path / "nbs" / "nb.ipynb", "nbs/nb.ipynb")
+
+
 BAD = {
     "empty": (b"", "not a notebook"),
     "text": (b"import numpy\n", "not a notebook"),
     "binary": (b"\x89PNG\xff\xfe", "not text"),
     "list": (b"[1, 2]", "not a notebook"),
     "other JSON": (b'{"a": 1}', "not a notebook"),
-    "version": (b'{"nbformat": 3, "worksheets": []}', "format 3 is not supported"),
+    "new version": (b'{"nbformat": 5, "cells": []}', "format 5 is not supported"),
+    "no version": (b'{"nbformat": true, "cells": []}', "not a notebook"),
+    "old version": (b'{"nbformat": 3, "worksheets": []}', "cannot be upgraded"),
+    "unknown version": (b'{"nbformat": 0, "worksheets": []}', "cannot be upgraded"),
     "no cells": (b'{"nbformat": 4}', "no list of cells"),
     "cells": (b'{"nbformat": 4, "cells": {}}', "no list of cells"),
     "cell": (b'{"nbformat": 4, "cells": [1]}', "cell 1 is broken"),

@@ -1,9 +1,11 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from mlops_nb.errors import NotebookError
+from mlops_nb.notebook.document import read_document
 from mlops_nb.notebook.prepare import Prepared, Request, prepare
 
 
@@ -44,8 +46,27 @@ def test_cells_to_skip_are_not_run(tmp_path: Path) -> None:
     assert ready.runnable == (2,)
 
 
+def test_a_notebook_of_an_older_format_is_prepared_alike_each_time(tmp_path: Path) -> None:
+    lines = {"cell_type": "code", "language": "python", "input": ["a = 1\n", "a"], "outputs": []}
+    old = {"nbformat": 3, "metadata": {"name": ""}, "worksheets": [{"cells": [lines]}]}
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps(old))
+    first, second = (prepare(Request(path, tmp_path, path, path)) for _ in range(2))
+    assert first == second and first.notebook["cells"][0]["source"] == "a = 1\na"
+
+
+def test_absent_metadata_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "a.ipynb"
+    cells = [{"cell_type": "code", "source": "x"}, {**code("y"), "metadata": None}]
+    path.write_text(json.dumps({"nbformat": 4, "metadata": None, "cells": cells}))
+    assert prepare(Request(path, tmp_path, path, path)).runnable == (0, 1)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"nbformat": 4}', "\x00", '{"cells": [1], "nb'])
-def test_what_is_no_notebook_is_refused(tmp_path: Path, text: str) -> None:
+def test_what_is_no_notebook_is_refused_as_elsewhere(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.ipynb").write_text(text)
-    with pytest.raises(NotebookError, match=r"a\.ipynb: not a notebook"):
+    with pytest.raises(NotebookError) as elsewhere:
+        read_document(tmp_path / "a.ipynb")
+    said = str(elsewhere.value).replace(str(tmp_path / "a.ipynb"), "a.ipynb")
+    with pytest.raises(NotebookError, match=f"^{re.escape(said)}$"):
         prepare(Request(tmp_path / "a.ipynb", tmp_path, tmp_path, tmp_path))
