@@ -43,6 +43,10 @@ class Redactor:
         """Return `text` without the secrets."""
         return self._pattern.sub(MASK, text) if self._pattern else text
 
+    def holds(self, text: str) -> bool:
+        """Return whether a secret stands in `text`; digits count only as a number of their own."""
+        return any(map(_apart, self._pattern.finditer(text))) if self._pattern else False
+
     def pieces(self, pieces: Sequence[str]) -> list[str]:
         """Return consecutive `pieces` of one text without the secrets, also those cut in two."""
         whole = "".join(pieces)
@@ -100,6 +104,15 @@ def _spellings(secret: str) -> set[str]:
         json.dumps(secret, ensure_ascii=False)[1:-1],
     }
     return plain | {page for text in plain for page in _in_html(text)} | _in_url(secret)
+
+
+def _apart(found: re.Match[str]) -> bool:
+    """Return whether what was found is other than some digits of a longer number."""
+    if not found[0].replace(".", "").isdigit():
+        return True
+    start, end = found.span()
+    before, after = found.string[max(0, start - 2) : start], found.string[end : end + 2]
+    return not re.search(r"\d\.?\Z", before) and not re.match(r"\.?\d", after)
 
 
 def _in_html(text: str) -> set[str]:
