@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -48,6 +48,8 @@ class Request:
         What the report says about its making, under `mlops_nb`: the stage, the parameters.
     outputs
         What the notebook has to write, relative to `cwd`.
+    check
+        Is called when every cell ran; says in a phrase each what else is amiss with the outputs.
     partial
         Whether a partial report goes to `report` as well, which is what papermill does.
     """
@@ -63,6 +65,7 @@ class Request:
     redact: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     outputs: tuple[str, ...] = ()
+    check: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False)
     partial: bool = False
 
     @property
@@ -72,8 +75,9 @@ class Request:
         return path.relative_to(cwd).as_posix() if path.is_relative_to(cwd) else str(self.path)
 
     def missing(self) -> tuple[str, ...]:
-        """Return the outputs that are not there."""
-        return tuple(path for path in self.outputs if not (self.cwd / path).exists())
+        """Return the outputs that are not there, and those that `check` finds fault with."""
+        absent = tuple(path for path in self.outputs if not (self.cwd / path).exists())
+        return absent + self.check()
 
 # %% ../../nbs/lib/notebook/82_prepare.ipynb #eb4ba6b5
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config.config import read_section
 from ..core.files import refuse_unwritable, write_atomic
 from ..core.project import Project, enclosing_project
-from ..errors import NotebookError, PortError, UsageError
+from ..errors import ExecutionError, NotebookError, PortError, UsageError
 from ..notebook.document import Document, read_document
 from ..notebook.outcome import Outcome
 from ..notebook.ports import Secret
@@ -23,6 +24,7 @@ from ..notebook.stage import is_stage, read_stage, refuse_outside
 from ..notebook.values import Binding, bind, parse_assignments, parse_untyped
 from .dvcyaml import refuse_unseen
 from .executions import executions_folder, new_folder
+from .leaks import withdraw_leaks
 
 if TYPE_CHECKING:
     from mlops_nb.notebook.journal import Watch
@@ -158,7 +160,7 @@ def execute_order(
     ------
     ExecutionError
         If a cell raised, the kernel died, the time was up, the user interrupted, or an output that
-        the notebook declares is not there at its end.
+        the notebook declares is not there at its end or would publish a secret.
     UsageError
         If the kernel is not installed or the report cannot be written; nothing was run.
     """
@@ -170,11 +172,17 @@ def execute_order(
         refuse_unwritable(order.root / path, may_be_directory=True)
     if order.project is not None:
         write_atomic(order.project.state / ".gitignore", "*\n")
-    return execute(request, watch)
+    try:
+        return execute(request, watch)
+    except ExecutionError as error:
+        # A cell before the one that failed may have recorded a secret.
+        error.hint = "; ".join(filter(None, (error.hint, *request.check())))
+        raise
 
 
 def _request(order: Order, kernel: str | None, timeout: float | None) -> Request:
     """Return what is asked of the notebook's executor."""
+    secrets = _secret_values(order)
     return Request(
         path=order.document.path,
         cwd=order.root,
@@ -184,9 +192,10 @@ def _request(order: Order, kernel: str | None, timeout: float | None) -> Request
         kernel=kernel,
         timeout=timeout,
         environ={**order.binding.environ, "MLOPS_NB_NOTEBOOK": str(order.document.path.resolve())},
-        redact=_secret_values(order),
+        redact=secrets,
         metadata=_metadata(order),
         outputs=_outputs(order),
+        check=partial(withdraw_leaks, order.root, _recorded(order), secrets),
         partial=order.project is None,
     )
 
@@ -206,6 +215,13 @@ def _outputs(order: Order) -> tuple[str, ...]:
         return ()
     ports = (port for port in order.signature.ports if port.kind != "in")
     return tuple(str(order.binding.values[port.name]) for port in ports)
+
+
+def _recorded(order: Order) -> Mapping[str, str]:
+    """Return the paths of the metrics and plots by the name of their port."""
+    ports = order.signature.ports if order.signature is not None else ()
+    recorded = (port.name for port in ports if port.kind in ("metrics", "plots"))
+    return {name: str(order.binding.values[name]) for name in recorded}
 
 
 def _metadata(order: Order) -> Mapping[str, Any]:

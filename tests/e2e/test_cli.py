@@ -445,6 +445,32 @@ def test_secret_appears_nowhere_when_dvc_runs_the_stage(
     assert "env:SHOP_TOKEN" in leaky.text("params.yaml")
 
 
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_recorded_secret_is_taken_back(
+    leaky: Shop, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    monkeypatch.setenv("SHOP_TOKEN", VALUE)
+    declare = DECLARE.replace("Out, Secret", "Metrics, Out, Plots, Secret")
+    declare += 'metrics: Metrics = "metrics/prepare.json"\nplots: Plots = "plots/prepare"\n'
+    reveal = "from mlops_nb import record\nfrom pathlib import Path\nvalue = token.reveal()"
+    record = "record(url=f'https://me:{value}@host')\nrecord.step(0, loss=1.0)"
+    last = WRITE if ends == "well" else RAISE
+    path = leaky.path("nbs/pipeline/10_prepare.ipynb")
+    write_stage(path, "Prepare", declare, reveal, record, last)
+    leaky.tool("pipeline", "sync")
+    before = leaky.text("reports/prepare.ipynb")
+    done = leaky.tool("execute", str(path), "--json", code=1)
+
+    document = json.loads(done.stdout)
+    assert document["error"] == ("OutputMissing" if ends == "well" else "CellFailed")
+    said = "metrics/prepare.json (port `metrics`: it held a secret and was removed)"
+    assert said in done.stderr
+    assert not leaky.path("metrics/prepare.json").exists()
+    assert leaky.path("plots/prepare/loss.csv").exists()
+    assert leaky.text("reports/prepare.ipynb") == before
+    assert leaks(leaky.root) == [] and "hunter2" not in done.stdout + done.stderr
+
+
 def test_secret_that_is_not_set_is_refused_before_a_kernel_starts(leaky: Shop) -> None:
     before = names(leaky.path(".mlops_nb/executions"))
     done = leaky.tool("execute", "nbs/pipeline/10_prepare.ipynb", code=2)

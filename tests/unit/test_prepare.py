@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,12 @@ def test_what_is_no_notebook_is_refused_as_elsewhere(tmp_path: Path, text: str) 
     said = str(elsewhere.value).replace(str(tmp_path / "a.ipynb"), "a.ipynb")
     with pytest.raises(NotebookError, match=f"^{re.escape(said)}$"):
         prepare(Request(tmp_path / "a.ipynb", tmp_path, tmp_path, tmp_path))
+
+
+def test_an_output_is_missing_if_it_is_not_there_or_the_check_finds_fault(tmp_path: Path) -> None:
+    path = tmp_path / "a.ipynb"
+    (tmp_path / "there.csv").touch()
+    request = Request(path, tmp_path, path, path, outputs=("there.csv", "absent.csv"))
+    assert request.missing() == ("absent.csv",)
+    checked = replace(request, check=lambda: ("there.csv (too long)",))
+    assert checked.missing() == ("absent.csv", "there.csv (too long)")
