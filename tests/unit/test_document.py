@@ -83,6 +83,32 @@ def test_a_notebook_of_an_older_format_is_upgraded(tmp_path: Path, version: int)
     nbformat.validate(nbformat.from_dict(read_notebook(path)))
 
 
+PARTS = st.recursive(
+    st.none() | st.integers(0, 1) | st.sampled_from(["", "code", "pyout"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["cells", "cell_type", "input", "outputs", "output_type"]), inner
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(-1, 3), PARTS, PARTS)
+def test_an_old_notebook_is_upgraded_or_refused_in_one_line(
+    tmp_path: Path, version: int, cells: object, metadata: object
+) -> None:
+    content = {"nbformat": version, "cells": cells, "worksheets": cells, "metadata": metadata}
+    path = tmp_path / "nb.ipynb"
+    path.write_text(json.dumps(content))
+    try:
+        read_document(path)
+    except NotebookError as error:
+        assert len(str(error).splitlines()) == 1 and error.hint
+
+
 def test_a_notebook_is_called_as_the_caller_asks(tmp_path: Path) -> None:
     with pytest.raises(NotebookError, match=r"^nbs/nb\.ipynb: no such file"):
         read_notebook(tmp_path / "nbs" / "nb.ipynb", "nbs/nb.ipynb")
