@@ -1,6 +1,7 @@
 """How results are shown: tables for people, one JSON document for machines."""
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,8 +13,25 @@ json_option = click.option(
 
 
 def print_json(value: object) -> None:
-    """Print `value` as one JSON document."""
-    click.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))
+    """Print `value` as one JSON document that every JSON reader takes."""
+    document = _strict(value)
+    click.echo(
+        json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    )
+
+
+def _strict(value: object) -> object:
+    """Return `value` with keys as text, and as text too what JSON has no number for: "NaN"."""
+    if isinstance(value, dict):
+        return {
+            key if isinstance(key, str) else json.dumps(key): _strict(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return json.dumps(value)
+    return value
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

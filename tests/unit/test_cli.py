@@ -96,6 +96,25 @@ def test_parameters_are_shown_with_type_default_and_help(
     assert ["seed", "int", "required"] in lines
 
 
+def test_document_holds_values_that_json_has_no_form_for_as_text(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(
+        folder / "a.ipynb",
+        'limits: list[float] = [float("inf"), float("-inf"), float("nan"), 0.5]\n'
+        'classes: dict = {10: "ten", "b": "bee", True: 1e-05}\n',
+    )
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    assert run(["params", "a.ipynb", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    limits, classes = (parameter["default"] for parameter in document["parameters"])
+    assert limits == ["Infinity", "-Infinity", "NaN", 0.5]
+    assert classes == {"10": "ten", "b": "bee", "true": 1e-05}
+
+
 def test_table_without_rows_is_not_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(folder / "a.ipynb", "rows: int = 3")
 
