@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import warnings
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 from .config import Config, make_config
 from .schema import Source, config_class
 from ..core.project import Project, enclosing_project, find_project
-from ..errors import ConfigError, did_you_mean
+from ..errors import ConfigError, MlopsNbError, did_you_mean
 from ..notebook.stage import Stage, read_stages
 
 # %% auto #0
@@ -33,10 +34,19 @@ def register(source: Source) -> None:
 
 
 def register_here() -> None:
-    """Store the schema of the project that holds the current directory, if there is one."""
+    """Store the schema of the project that holds the current directory, if there is a sound one.
+
+    Every Hydra program calls this as it starts, whatever it composes. To most a broken notebook
+    is of no concern: it is logged, and only who asks for the schema does not find it.
+    """
     project = enclosing_project(Path.cwd())
-    if project is not None and project.conf.is_dir() and project.pipeline.is_dir():
+    if project is None or not project.conf.is_dir() or not project.pipeline.is_dir():
+        return
+    try:
         register(Source(project.conf, read_stages(project)))
+    except MlopsNbError as error:
+        # not `warnings`: Hydra would ask the user to report them to the author of the plugin
+        logging.getLogger(__name__).warning("no schema `stages` for Hydra: %s", error)
 
 # %% ../../nbs/lib/config/30_compose.ipynb #24da3bef
 def compose(*overrides: str, project: Project | None = None) -> Config:

@@ -391,11 +391,41 @@ def test_dvc_refuses_what_we_refuse(project: Project, override: str) -> None:
     assert done.returncode == 1 and "refused" in done.stderr
 
 
+APP = """
+import hydra
+
+with hydra.initialize_config_dir({conf!r}, version_base=None):
+    print(hydra.compose("mine"))
+"""
+
+
+@pytest.mark.slow
+def test_a_broken_notebook_stops_only_who_asks_for_the_schema(project: Project) -> None:
+    (project.pipeline / "90_broken.ipynb").write_text("{")
+    own = project.root / "own"
+    own.mkdir()
+    (own / "mine.yaml").write_text("a: 1\n")
+
+    stranger = run_python(project, APP.format(conf=str(own)))
+    assert (stranger.returncode, stranger.stdout) == (0, "{'a': 1}\n"), stranger.stderr
+
+    with pytest.raises(UsageError, match=r"90_broken.ipynb: truncated or broken JSON"):
+        compose(project=project)
+    dvc = run_dvc(project, [])
+    assert dvc.returncode == 1 and "Could not load 'stages'" in dvc.stderr
+    assert "90_broken.ipynb: truncated or broken JSON" in dvc.stderr
+
+
 def run_dvc(project: Project, overrides: list[str]) -> subprocess.CompletedProcess[str]:
     """Compose as `dvc exp run -S` does, in a process that finds `hydra_plugins` on its path."""
     arguments = [str(project.conf), "dvc-params.yaml", json.dumps(overrides), "hydra_plugins"]
+    return run_python(project, DVC, *arguments)
+
+
+def run_python(project: Project, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program at the project's root, with `hydra_plugins` on its path."""
     return subprocess.run(
-        [sys.executable, "-c", DVC, *arguments],
+        [sys.executable, "-c", program, *arguments],
         cwd=project.root,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY), "HOME": str(project.root)},
         capture_output=True,
