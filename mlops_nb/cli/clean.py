@@ -59,8 +59,9 @@ def _clean_notebooks(notebooks: tuple[Path, ...], check: bool) -> dict[str, Any]
     from mlops_nb.core.project import find_project
     from mlops_nb.errors import CheckFailed
     from mlops_nb.notebook.clean import clean_notebooks
+    from mlops_nb.notebook.stage import stage_files
 
-    paths = notebooks or tuple(sorted(find_project(Path.cwd()).pipeline.glob("*.ipynb")))
+    paths = notebooks or stage_files(find_project(Path.cwd()))
     changed = clean_notebooks(paths, write=not check)
     if check and changed:
         raise CheckFailed(

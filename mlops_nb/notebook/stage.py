@@ -17,7 +17,7 @@ from .document import Document, read_document
 from .signature import Parameter, Signature, read_signature
 
 # %% auto #0
-__all__ = ['Stage', 'stage_name', 'is_stage', 'read_stage', 'refuse_outside', 'read_stages', 'find_stage']
+__all__ = ['Stage', 'stage_name', 'is_stage', 'read_stage', 'refuse_outside', 'stage_files', 'read_stages', 'find_stage']
 
 # %% ../../nbs/lib/notebook/55_stage.ipynb #5100d549
 @dataclass(frozen=True)
@@ -102,6 +102,11 @@ def refuse_outside(project: Project, signature: Signature, paths: dict[str, str]
             )
 
 
+def stage_files(project: Project) -> tuple[Path, ...]:
+    """Return the notebooks of `project` in order; hidden ones are an editor's own."""
+    return tuple(sorted(project.pipeline.glob("[!.]*.ipynb")))
+
+
 def read_stages(project: Project) -> tuple[Stage, ...]:
     """Return the stages of `project` in the order of their files.
 
@@ -111,7 +116,7 @@ def read_stages(project: Project) -> tuple[Stage, ...]:
         If two notebooks have the same stage name, or one is not fit to be a stage.
     """
     stages: dict[str, Stage] = {}
-    for path in sorted(project.pipeline.glob("[!.]*.ipynb")):
+    for path in stage_files(project):
         stage = read_stage(project, path)
         if stage.name in stages:
             other = stages[stage.name].where

@@ -12,7 +12,7 @@ from ..config.config import read_conf_sha, read_config
 from ..config.schema import Source
 from ..core.project import Project, find_project
 from ..errors import CheckFailed, ConfigError, MlopsNbError, PipelineError
-from ..notebook.stage import Stage, read_stage
+from ..notebook.stage import Stage, read_stage, stage_files
 from .plan import refuse_out_of_step
 
 # %% auto #0
@@ -32,7 +32,7 @@ def check_project(start: Path) -> tuple[str, ...]:
     project = find_project(start)
     stages: list[Stage] = []
     findings: list[MlopsNbError] = []
-    for path in sorted(project.pipeline.glob("*.ipynb")):
+    for path in stage_files(project):
         try:
             stages.append(read_stage(project, path))
         except MlopsNbError as error:
