@@ -68,8 +68,8 @@ def show(mermaid: bool, as_json: bool) -> None:
             "notebook": stage.where,
             "reads": list(stage.signature.paths("in")),
             "writes": list(stage.signature.paths("out", "metrics", "plots")),
-            "fresh": states[stage.name].fresh,
-            "why": list(states[stage.name].reasons),
+            "state": states[stage.name].state,
+            "why": list(states[stage.name].why),
         }
         for stage in stages
     ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ..config.compose import compose
 from ..config.config import Config, read_conf_sha, read_config
@@ -32,14 +32,19 @@ class StageState:
     """Whether files could not be compared, because a run is under way."""
 
     @property
-    def fresh(self) -> bool:
-        """Whether there is nothing to run, as far as is known."""
-        return not self.reasons
+    def state(self) -> Literal["fresh", "stale", "unknown"]:
+        """What is known: a reason found while a run is under way is a reason, none is no proof."""
+        if self.reasons:
+            return "stale"
+        return "unknown" if self.busy else "fresh"
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """Why it is not fresh, one phrase each; empty if it is."""
+        return ("a run is under way",) if self.state == "unknown" else self.reasons
 
     def __str__(self) -> str:
-        if self.reasons:
-            return f"stale: {', '.join(self.reasons)}"
-        return "unknown: a run is under way" if self.busy else "fresh"
+        return f"{self.state}: {', '.join(self.why)}" if self.why else self.state
 
 
 _OF_FILES = ("dep", "out", "stage")
@@ -97,12 +102,12 @@ def _with_upstream(
     """Return the states, with stages that wait for a stale one marked so."""
     waits: dict[str, set[str]] = {}
     edges = graph(stages)
-    for name in (name for name, state in states.items() if not state.fresh):
+    for name in (name for name, state in states.items() if state.reasons):
         for follower in downstream(edges, [name]):
             waits.setdefault(follower, set()).add(name)
     return {
         name: StageState((f"waits for {', '.join(sorted(waits[name]))}",), state.busy)
-        if state.fresh and name in waits
+        if not state.reasons and name in waits
         else state
         for name, state in states.items()
     }

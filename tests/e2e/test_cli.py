@@ -572,10 +572,10 @@ def test_result_is_one_document(shop: Shop, state: Path, command: str, key: str)
 def test_stages_are_one_document(shop: Shop) -> None:
     stages = the_document(shop.tool("pipeline", "show", "--json"))
 
-    assert [(s["stage"], s["fresh"]) for s in stages] == [
-        ("prepare", True),
-        ("train", True),
-        ("evaluate", True),
+    assert [(s["stage"], s["state"], s["why"]) for s in stages] == [
+        ("prepare", "fresh", []),
+        ("train", "fresh", []),
+        ("evaluate", "fresh", []),
     ]
 
 
