@@ -35,6 +35,9 @@ setup(
     entry_points={
         "console_scripts": lines("console_scripts"),
         "papermill.engine": ["mlops_nb = mlops_nb.notebook.execute:Engine"],
+        "jupyter_client.kernel_provisioners": [
+            "mlops-nb-warm = mlops_nb.warm.provisioner:WarmProvisioner"
+        ],
         "nbdev": ["mlops_nb = mlops_nb._modidx:d"],
     },
 )

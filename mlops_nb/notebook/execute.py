@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlops_nb.notebook.supervise import Watcher
 
 # %% auto #0
-__all__ = ['DISPENSABLE', 'Engine', 'execute', 'translate']
+__all__ = ['DISPENSABLE', 'prepare_papermill', 'Engine', 'execute', 'translate']
 
 # %% ../../nbs/lib/notebook/90_execute.ipynb #ae782d86
 DISPENSABLE = ("rfc3987_syntax", "rfc3986_validator", "pyarrow.fs")
@@ -48,7 +48,7 @@ def _without(names: tuple[str, ...]) -> Iterator[None]:
             del sys.modules[name]
 
 
-def _import_papermill() -> None:
+def prepare_papermill() -> None:
     """Import papermill and what runs a kernel, without what costs much and is not needed."""
     with _without(DISPENSABLE if "papermill" not in sys.modules else ()):
         import papermill.engines
@@ -70,7 +70,7 @@ class Engine:
         **options: Any,
     ) -> Any:
         """Execute `nb` for papermill, which keeps its own metadata and raises for failed cells."""
-        _import_papermill()
+        prepare_papermill()
         from nbclient.exceptions import CellTimeoutError, DeadKernelError
         from papermill.engines import NotebookExecutionManager
 
@@ -205,7 +205,7 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     prepared = prepare(request)
     for path in (request.report, request.kept / "outcome.json"):
         refuse_unwritable(path)
-    _import_papermill()
+    prepare_papermill()
     import nbformat
 
     from mlops_nb.notebook.kernel import Launch, refuse_missing_kernel
@@ -248,7 +248,7 @@ def translate(kernel: str, language: str, values: Mapping[str, Any], where: str)
     NotebookError
         If papermill does not know the language.
     """
-    _import_papermill()
+    prepare_papermill()
     from papermill.exceptions import PapermillException
     from papermill.translators import papermill_translators
 

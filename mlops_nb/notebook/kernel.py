@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import queue
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
@@ -25,6 +27,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from ..errors import KernelNotInstalled
 from .outcome import Ending, State
 from .resources import oom_kills
+from ..warm.provisioner import WarmProvisioner
 
 INTERRUPT_SECONDS = 3.0
 """How long an interrupted cell may take to raise before the kernel is killed."""
@@ -32,16 +35,21 @@ SHUTDOWN_SECONDS = 10.0
 """How long a kernel may take to flush its files and run its exit hooks before it is killed."""
 
 # %% auto #0
-__all__ = ['INTERRUPT_SECONDS', 'SHUTDOWN_SECONDS', 'LONGEST_SOCKET_PATH', 'EXIT', 'Launch', 'refuse_missing_kernel', 'Kernel']
+__all__ = ['INTERRUPT_SECONDS', 'SHUTDOWN_SECONDS', 'LONGEST_SOCKET_PATH', 'ECHO_SECONDS', 'START_SECONDS', 'EXIT', 'Launch',
+           'refuse_missing_kernel', 'Kernel']
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #23fa3e59
 @dataclass(frozen=True)
 class Launch:
-    """A kernel to start: its name, its directory, and what its environment has beside ours."""
+    """A kernel to start: its name, its directory, and what its environment has beside ours.
+
+    `imports` are installed modules that the notebook uses, for a warm start the next time.
+    """
 
     name: str
     cwd: Path
     environ: Mapping[str, str]
+    imports: tuple[str, ...] = ()
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #86570119
 def refuse_missing_kernel(name: str, where: str) -> None:
@@ -69,6 +77,54 @@ def _is_ipykernel(manager: AsyncKernelManager) -> bool:
     spec = manager.kernel_spec
     return spec is not None and any("ipykernel" in word for word in spec.argv)
 
+# %% ../../nbs/lib/notebook/85_kernel.ipynb #81d2058e
+def _own_provisioner(
+    manager: AsyncKernelManager, imports: tuple[str, ...]
+) -> WarmProvisioner | None:
+    """Let `manager` start its kernel by our provisioner, if its specification does not object."""
+    spec = manager.kernel_spec
+    if spec is None or spec.metadata.get("kernel_provisioner"):
+        return None
+    provisioner = WarmProvisioner(kernel_id=uuid4().hex, kernel_spec=spec, parent=manager)
+    provisioner.imports = imports
+    manager.provisioner = provisioner
+    return provisioner
+
+# %% ../../nbs/lib/notebook/85_kernel.ipynb #5a176bc4
+ECHO_SECONDS = 0.1
+START_SECONDS = 60.0
+
+
+async def _greet(client: Any, manager: AsyncKernelManager) -> Mapping[str, Any]:
+    """Wait until both channels work; return the `language_info` of the kernel."""
+    language: Mapping[str, Any] | None = None
+    heard = False
+    deadline = time.monotonic() + START_SECONDS
+    while language is None or not heard:
+        if not await manager.is_alive():
+            raise RuntimeError("the kernel ended before it answered")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the kernel does not answer within {START_SECONDS:.0f} s")
+        question = client.kernel_info() if language is None or not heard else ""
+        heard = await _hears(client, question) or heard
+        while language is None and await client.shell_channel.msg_ready():
+            reply = await client.get_shell_msg(timeout=0)
+            language = reply["content"].get("language_info")
+    while await client.shell_channel.msg_ready():
+        await client.get_shell_msg(timeout=0)
+    return language
+
+
+async def _hears(client: Any, question: str) -> bool:
+    """Return whether an echo of `question` is published before long."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            message = await client.get_iopub_msg(timeout=ECHO_SECONDS)
+            if message["parent_header"].get("msg_id") == question:
+                if message["content"].get("execution_state") == "idle":
+                    return True
+    return False
+
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #a959b6cb
 EXIT = "__import__('IPython').get_ipython().ask_exit()"
 
@@ -84,10 +140,16 @@ class Kernel:
         self._folder = Path(tempfile.mkdtemp(prefix="mlops-nb-"))
         self._log = self._folder / "kernel.log"
         _listen_in(self._folder, self._manager)
+        self._provisioner = _own_provisioner(self._manager, launch.imports)
         self._process: subprocess.Popen[bytes] | None = None
         self._ooms: int | None = None
         self.client = connect(self._manager)
         self.language: Mapping[str, Any] = {}
+
+    @property
+    def cold_reason(self) -> str:
+        """Why the kernel was not started warm, or an empty text if it was."""
+        return self._provisioner.cold_reason if self._provisioner else "another provisioner"
 
     @property
     def pid(self) -> int:
@@ -118,9 +180,10 @@ class Kernel:
             )
         self._process = getattr(self._manager.provisioner, "process", None)
         self._ooms = oom_kills(os.getpid())  # the kernel is in our control group
-        await self.client.async_start_new_kernel_client()
-        reply = await self.client.async_wait_for_reply(self.client.kc.kernel_info())
-        self.language = reply["content"]["language_info"]
+        self.client.kc = self._manager.client()
+        self.client.kc.start_channels()
+        self.client.kc.allow_stdin = False
+        self.language = await _greet(self.client.kc, self._manager)
 
     async def run(self, cell: Any, index: int, limit: float | None) -> Ending:
         """Run one cell for at most `limit` seconds; say how it ended."""
@@ -193,7 +256,7 @@ class Kernel:
         while self._process and self._process.poll() is None:
             if time.monotonic() > deadline:
                 return False
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.005)
         return True
 
     def close(self) -> None:

@@ -1,0 +1,31 @@
+"""The command line with everything loaded that executing a notebook takes, for the warm server."""
+
+import importlib
+from collections.abc import Callable, Sequence
+
+MODULES = (
+    "mlops_nb.cli.app",
+    "mlops_nb.cli.progress",
+    "mlops_nb.notebook.kernel",
+    "mlops_nb.notebook.supervise",
+    "mlops_nb.pipeline.execution",
+    "mlops_nb.pipeline.libraries",
+    "mlops_nb.warm.provisioner",
+    "jupyter_client.asynchronous",
+    "nbclient",
+    "nbformat",
+    "rich.progress",
+    "rich.console",
+    "papermill.clientwrap",
+)
+
+
+def prepare() -> Callable[[Sequence[str]], int]:
+    """Load it all, and return the function that runs a command line."""
+    from mlops_nb.cli.app import run
+    from mlops_nb.notebook.execute import prepare_papermill
+
+    prepare_papermill()
+    for name in MODULES:
+        importlib.import_module(name)
+    return run

@@ -1,0 +1,1 @@
+"""Processes that have done the slow part of starting before anybody asks for it."""
