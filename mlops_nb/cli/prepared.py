@@ -11,6 +11,7 @@ MODULES = (
     "mlops_nb.pipeline.execution",
     "mlops_nb.pipeline.libraries",
     "mlops_nb.warm.provisioner",
+    "IPython.paths",
     "jupyter_client.asynchronous",
     "nbclient",
     "nbformat",
@@ -22,10 +23,13 @@ MODULES = (
 
 def prepare() -> Callable[[Sequence[str]], int]:
     """Load it all, and return the function that runs a command line."""
+    from nbformat.validator import get_validator
+
     from mlops_nb.cli.app import run
     from mlops_nb.notebook.execute import prepare_papermill
 
     prepare_papermill()
     for name in MODULES:
         importlib.import_module(name)
+    get_validator(4, 5)  # type: ignore[no-untyped-call]  # compiled on first use
     return run

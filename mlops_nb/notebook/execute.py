@@ -214,7 +214,7 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     refuse_missing_kernel(name, request.where)
     nb = nbformat.from_dict(prepared.notebook)  # type: ignore[no-untyped-call]
     journal = Journal(prepared, nb, request.kept, name, redactor, watch)
-    launch = Launch(name, request.cwd, request.environ)
+    launch = Launch(name, request.cwd, request.environ, request.imports)
     ending, log = Engine.run(journal, journal, launch, seconds=request.timeout)
     missing = request.missing() if ending.state == "ok" else ()
     if missing:

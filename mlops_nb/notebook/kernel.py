@@ -126,7 +126,12 @@ async def _hears(client: Any, question: str) -> bool:
     return False
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #a959b6cb
-EXIT = "__import__('IPython').get_ipython().ask_exit()"
+EXIT = """
+def _exit(shell):
+    shell.ask_exit()  # stops the loop in a tenth of a second, and event loops of windows
+    shell.kernel.io_loop.call_later(0.005, shell.kernel.io_loop.stop)
+_exit(__import__("IPython").get_ipython())
+"""
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #d99d0870
 class Kernel:
@@ -181,7 +186,7 @@ class Kernel:
         self._process = getattr(self._manager.provisioner, "process", None)
         self._ooms = oom_kills(os.getpid())  # the kernel is in our control group
         self.client.kc = self._manager.client()
-        self.client.kc.start_channels()
+        self.client.kc.start_channels(stdin=False, hb=False, control=False)
         self.client.kc.allow_stdin = False
         self.language = await _greet(self.client.kc, self._manager)
 

@@ -52,6 +52,8 @@ class Request:
         Is called when every cell ran; says in a phrase each what else is amiss with the outputs.
     partial
         Whether a partial report goes to `report` as well, which is what papermill does.
+    imports
+        The installed modules that the notebook uses, for a warm start the next time.
     """
 
     path: Path
@@ -67,6 +69,7 @@ class Request:
     outputs: tuple[str, ...] = ()
     check: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False)
     partial: bool = False
+    imports: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:

@@ -25,6 +25,7 @@ from ..notebook.values import Binding, bind, parse_assignments, parse_untyped
 from .dvcyaml import refuse_unseen
 from .executions import executions_folder, new_folder
 from .leaks import withdraw_leaks
+from .libraries import libraries
 
 if TYPE_CHECKING:
     from mlops_nb.notebook.journal import Watch
@@ -197,6 +198,7 @@ def _request(order: Order, kernel: str | None, timeout: float | None) -> Request
         outputs=_outputs(order),
         check=partial(withdraw_leaks, order.root, _recorded(order), secrets),
         partial=order.project is None,
+        imports=libraries([order.document], order.project.root if order.project else None),
     )
 
 

@@ -20,7 +20,7 @@ from ipykernel.kernelapp import IPKernelApp
 
 from .lifeline import tie
 from .loop import die_with_parent
-from .preload import Loaded, differing, forget_projects
+from .preload import Loaded, differing
 from .snapshot import Snapshot
 from .state import freshen, put_on, reseed
 from .wire import Message, receive, send
@@ -95,6 +95,8 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded, snapshot: Snap
     """Be a kernel that waits in `folder` until `control` says whose it is; never returns."""
     code, server_log = REFUSED, os.dup(2)
     try:
+        for name in loaded.not_installed:
+            del sys.modules[name]
         app = _prepare(folder)
         request, (asker, lifeline, log) = receive(control)
         connection = socket.socket(fileno=asker)
@@ -125,7 +127,6 @@ def _prepare(folder: str) -> Any:
     """Return the kernel application with bound sockets, as far as it can be before adoption."""
     os.setsid()
     freshen()
-    forget_projects()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     SpareApp.clear_instance()
     app: Any = SpareApp.instance(parent_handle=os.getppid())

@@ -22,7 +22,7 @@ from unittest import mock
 from .snapshot import environment_folders, file_of, is_installed
 
 # %% auto #0
-__all__ = ['SAFE_THREADS', 'NOT_A_MODULE', 'READ_IN_C', 'OF_THE_TERMINAL', 'SET_BY_US', 'is_of_environment', 'forget_projects',
+__all__ = ['SAFE_THREADS', 'NOT_A_MODULE', 'READ_IN_C', 'OF_THE_TERMINAL', 'PUT_ON', 'is_of_environment', 'projects_modules',
            'forked', 'unsafe_to_fork', 'ZMQInteractiveShell', 'session_stood_in', 'objection', 'reads_noted',
            'differing', 'Loaded']
 
@@ -43,13 +43,15 @@ def is_of_environment(name: str) -> bool:
     return bool(places) and all(is_installed(str(place), folders) for place in places)
 
 
-def forget_projects() -> None:
-    """Forget every imported module that is not part of the environment."""
+def projects_modules() -> tuple[str, ...]:
+    """Return the names of the imported modules that are not part of the environment."""
     folders = environment_folders()
-    for name, module in list(sys.modules.items()):
-        file = file_of(module) if module is not None else None
-        if name != "__main__" and file and not is_installed(file, folders):
-            del sys.modules[name]
+    files = {name: file_of(module) for name, module in sys.modules.items() if module is not None}
+    return tuple(
+        name
+        for name, file in files.items()
+        if name != "__main__" and file and not is_installed(file, folders)
+    )
 
 # %% ../../nbs/lib/warm/35_preload.ipynb #0a15fd27
 SAFE_THREADS = frozenset({"jemalloc_bg_thd"})
@@ -178,9 +180,13 @@ READ_IN_C = (
     "CUDA_", "OPENSSL_", "SSL_", "HOME", "IPYTHON", "JUPYTER", "SLURM_JOB_ID",
 )  # fmt: skip
 OF_THE_TERMINAL = frozenset(
-    {"TERM", "COLUMNS", "LINES", "COLORTERM", "PWD", "OLDPWD", "SHLVL", "_"}
+    {"TERM", "COLUMNS", "LINES", "COLORTERM", "PWD", "OLDPWD", "SHLVL", "PATH", "VIRTUAL_ENV", "_"}
 )
-SET_BY_US = frozenset({"JPY_PARENT_PID", "JPY_SESSION_NAME", "MPLBACKEND"})
+"""Differ from one terminal to the next, and decide nothing about what an import gives."""
+PUT_ON = frozenset(
+    {"JPY_PARENT_PID", "JPY_SESSION_NAME", "MPLBACKEND", "PYTHONDONTWRITEBYTECODE", "TZ", "TMPDIR"}
+)
+"""Take effect after the import as well, since the forked process sees to it."""
 
 
 @contextlib.contextmanager
@@ -204,7 +210,7 @@ def reads_noted() -> Iterator[set[str]]:
 def differing(theirs: dict[str, str], ours: dict[str, str], noted: Iterable[str]) -> str | None:
     """Return a variable that matters to what is loaded and differs between two environments."""
     names = {name for name in {*theirs, *ours} if name.startswith(READ_IN_C)} | set(noted)
-    for name in sorted(names - OF_THE_TERMINAL - SET_BY_US):
+    for name in sorted(names - OF_THE_TERMINAL - PUT_ON):
         if theirs.get(name) != ours.get(name):
             return name
     return None
@@ -219,6 +225,7 @@ class Loaded:
         self.noted: set[str] = set()
         self.environ = dict(os.environ)
         self.set_by_imports: dict[str, str] = {}
+        self.not_installed: tuple[str, ...] = ()
 
     def load(self, names: Iterable[str]) -> None:
         """Import each of `names` for which that makes no difference to a kernel."""

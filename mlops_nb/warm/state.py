@@ -61,6 +61,7 @@ def put_on_environ(environ: Mapping[str, str]) -> None:
     for name in os.environ.keys() - environ.keys():
         del os.environ[name]
     os.environ.update(environ)
+    sys.dont_write_bytecode = bool(environ.get("PYTHONDONTWRITEBYTECODE"))
     tempfile.tempdir = None
     time.tzset()
 

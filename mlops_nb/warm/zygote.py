@@ -18,7 +18,13 @@ from dataclasses import dataclass
 from .kernel import OUTDATED, be_spare
 from .loop import Loop, die_with_parent
 from .place import KERNELS
-from .preload import NOT_A_MODULE, Loaded, is_of_environment, unsafe_to_fork
+from mlops_nb.warm.preload import (
+    NOT_A_MODULE,
+    Loaded,
+    is_of_environment,
+    projects_modules,
+    unsafe_to_fork,
+)
 from .snapshot import Snapshot
 from .wanted import extend_list, read_list
 from .wire import Message, send
@@ -49,6 +55,7 @@ class Zygote(Loop):
     def __init__(self, folder: str, loaded: Loaded) -> None:
         self._folder, self._loaded = folder, loaded
         self._snapshot = Snapshot(sys.modules)
+        loaded.not_installed = projects_modules()
         self._trouble = unsafe_to_fork()
         self._children: dict[int, Child] = {}
         self._uses, self.outdated = 0, False
