@@ -31,7 +31,10 @@ setup(
     # Hydra finds plugins in the namespace package `hydra_plugins`. It lies beside mlops_nb because
     # nbdev-export puts an `__init__.py` into every folder in there, which would end the namespace.
     packages=[*find_packages(include=["mlops_nb", "mlops_nb.*"]), "hydra_plugins"],
-    package_data={"mlops_nb": ["py.typed"]},
+    package_data={"mlops_nb": ["py.typed", "warm/kernelspec/kernel.json"]},
+    data_files=[
+        ("share/jupyter/kernels/mlops-nb-warm", ["mlops_nb/warm/kernelspec/kernel.json"])
+    ],
     entry_points={
         "console_scripts": lines("console_scripts"),
         "papermill.engine": ["mlops_nb = mlops_nb.notebook.execute:Engine"],

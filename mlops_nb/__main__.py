@@ -39,9 +39,7 @@ def _run_warm_or_here(arguments: Sequence[str]) -> int:
         if cold.replace:
             stop_server()
         if cold.replace or not str(cold):
-            from .cli.warm import PREPARE
-
-            start_server(PREPARE)
+            start_server()
         return code
 
 

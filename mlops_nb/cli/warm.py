@@ -7,8 +7,6 @@ import click
 
 from .show import json_option, print_json, print_table
 
-PREPARE = "mlops_nb.cli.prepared:prepare"
-
 
 @click.group()
 def warm() -> None:
@@ -33,7 +31,7 @@ def start(as_json: bool) -> None:
     project = enclosing_project(Path.cwd())
     documents = [stage.document for stage in read_stages(project)] if project else []
     with Console(stderr=True).status("loading libraries"):
-        found = start_and_wait(PREPARE, libraries(documents, project.root if project else None))
+        found = start_and_wait(libraries(documents, project.root if project else None))
     _show(found, as_json=as_json)
 
 
@@ -57,6 +55,19 @@ def stop(as_json: bool) -> None:
         print_json({"stopped": stopped})
     else:
         click.echo("stopped" if stopped else "no warm server was running")
+
+
+@warm.command()
+@json_option
+def install(as_json: bool) -> None:
+    """Offer warm kernels in JupyterLab as "Python 3 (warm)", and as `papermill --kernel`."""
+    from mlops_nb.warm.install import NAME, install_kernelspec
+
+    folder = install_kernelspec()
+    if as_json:
+        print_json({"kernel": NAME, "folder": str(folder)})
+    else:
+        click.echo(f"kernel {NAME} installed in {folder}")
 
 
 def _show(found: dict[str, Any], *, as_json: bool) -> None:

@@ -86,7 +86,7 @@ def _own_provisioner(
     if spec is None or spec.metadata.get("kernel_provisioner"):
         return None
     provisioner = WarmProvisioner(kernel_id=uuid4().hex, kernel_spec=spec, parent=manager)
-    provisioner.imports = imports
+    provisioner.imports, provisioner.starts_server = imports, False
     manager.provisioner = provisioner
     return provisioner
 

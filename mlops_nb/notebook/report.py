@@ -222,6 +222,8 @@ def unfinished(notebook: Mapping[str, Any], states: Mapping[str, str], cause: st
         if state is None:
             continue
         cell["metadata"]["mlops_nb"] = cell["metadata"].get("mlops_nb", {}) | {"state": state}
+        if state not in ("ok", "error"):
+            cell["execution_count"] = None  # whether the kernel still told it is chance
         if state == "pending" and cause:
             cell["outputs"] = [_note(f"This cell never ran: {cause}.\n")]
         elif state not in ("pending", "running", "ok", "error"):

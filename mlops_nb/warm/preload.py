@@ -22,9 +22,9 @@ from unittest import mock
 from .snapshot import environment_folders, file_of, is_installed
 
 # %% auto #0
-__all__ = ['SAFE_THREADS', 'NOT_A_MODULE', 'READ_IN_C', 'OF_THE_TERMINAL', 'PUT_ON', 'is_of_environment', 'projects_modules',
-           'forked', 'unsafe_to_fork', 'ZMQInteractiveShell', 'session_stood_in', 'objection', 'reads_noted',
-           'differing', 'Loaded']
+__all__ = ['SAFE_THREADS', 'NOT_A_MODULE', 'READ_IN_C', 'OF_THE_TERMINAL', 'PUT_ON', 'is_of_environment', 'is_missing',
+           'projects_modules', 'forked', 'unsafe_to_fork', 'ZMQInteractiveShell', 'session_stood_in', 'objection',
+           'reads_noted', 'differing', 'Loaded']
 
 # %% ../../nbs/lib/warm/35_preload.ipynb #aac85f71
 def is_of_environment(name: str) -> bool:
@@ -41,6 +41,13 @@ def is_of_environment(name: str) -> bool:
     places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
     folders = environment_folders()
     return bool(places) and all(is_installed(str(place), folders) for place in places)
+
+
+def is_missing(name: str) -> bool:
+    """Return whether `name` may be an installed module that is not imported yet."""
+    parent, _, leaf = name.rpartition(".")
+    known = name in sys.modules or hasattr(sys.modules.get(parent), leaf)
+    return not known and is_of_environment(name)
 
 
 def projects_modules() -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
+from .client import start_server
 from .lifeline import AVAILABLE, Lifeline
 from .place import KERNELS, make_private, server_folder
 from .process import AdoptedProcess
@@ -77,11 +78,13 @@ class WarmProvisioner(LocalProvisioner):
     """Start a kernel from the zygote, or as usual; end it with its owner in either case.
 
     `imports` are modules that the notebook is going to import, for the next time; `cold_reason`
-    says, after the start, why it was not a warm one.
+    says, after the start, why it was not a warm one. Where no server runs, one is started for the
+    next time if `starts_server` says so.
     """
 
     imports: tuple[str, ...] = ()
     cold_reason = ""
+    starts_server = True
     process: Any = None
     connection_info: Any
     _folder: str | None = None
@@ -113,6 +116,9 @@ class WarmProvisioner(LocalProvisioner):
         kwargs["pass_fds"] = (*kwargs.get("pass_fds", ()), self._lifeline.theirs)
         info = await super().launch_kernel(cmd, **kwargs)
         self._lifeline.tie(self.process.pid)
+        if self.starts_server and self.cold_reason == NO_SERVER:
+            with contextlib.suppress(OSError):
+                start_server()
         return info
 
     async def cleanup(self, restart: bool = False) -> None:

@@ -47,6 +47,7 @@ def run_command(
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the asker may go as soon as it has the code
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()

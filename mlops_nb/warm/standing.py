@@ -55,7 +55,7 @@ def standing() -> dict[str, Any]:
 START_SECONDS = 120.0
 
 
-def start_and_wait(command: str, names: Iterable[str]) -> dict[str, Any]:
+def start_and_wait(names: Iterable[str]) -> dict[str, Any]:
     """Start the server with the modules `names` loaded, if it does not run; return its standing.
 
     Raises
@@ -71,7 +71,7 @@ def start_and_wait(command: str, names: Iterable[str]) -> dict[str, Any]:
     folder = server_folder()
     make_private(folder)
     extend_list(folder, names)
-    process = start_server(command)
+    process = start_server()
     deadline = time.monotonic() + START_SECONDS
     while not (found := standing())["running"]:
         ended = process.poll() is not None and not found["server"]

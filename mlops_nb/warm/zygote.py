@@ -21,7 +21,7 @@ from .place import KERNELS
 from mlops_nb.warm.preload import (
     NOT_A_MODULE,
     Loaded,
-    is_of_environment,
+    is_missing,
     projects_modules,
     unsafe_to_fork,
 )
@@ -134,8 +134,7 @@ class Zygote(Loop):
 
     def _learn(self, imports: Iterable[str]) -> None:
         """Note modules that a notebook imports and that are not loaded yet."""
-        known = {*self._loaded.names, *self._loaded.refused}
-        new = [name for name in imports if name not in known and is_of_environment(name)]
+        new = [name for name in imports if name not in self._loaded.refused and is_missing(name)]
         self.outdated = extend_list(self._folder, new) or self.outdated
 
     def _status(self) -> Message:

@@ -1,0 +1,171 @@
+"""Cold and warm execution are one thing at two speeds: equal reports, states and surroundings."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.warm import Warm, warm_server
+
+pytestmark = pytest.mark.slow
+
+NOTEBOOKS = {
+    "text": ["print('a')\nimport sys\nprint('b', file=sys.stderr)", "{'x', 'y', 'z'}", "object()"],
+    "tables": [
+        "import pandas as pd\ntable = pd.DataFrame({str(i): range(70) for i in range(30)})\ntable",
+        "table.describe()\ntable.style",
+        "pd.get_option('display.max_columns'), pd.options.mode.chained_assignment",
+    ],
+    "figures": [
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3])",
+        "figure, axes = plt.subplots()\naxes.bar(['a', 'b'], [1, 2])\nfigure",
+        "import matplotlib\nmatplotlib.get_backend(), plt.rcParams['figure.dpi']",
+        "%matplotlib inline\nplt.hist([1, 1, 2]);",
+    ],
+    "learning": [
+        "from sklearn.linear_model import LogisticRegression\n"
+        "from sklearn.datasets import make_classification\n"
+        "X, y = make_classification(2000, random_state=0)\n"
+        "LogisticRegression().fit(X, y).coef_",
+        "import numpy as np\nm = np.random.default_rng(0).normal(size=(400, 400))\n"
+        "float((m @ m).sum()), [float(v) for v in np.linalg.eigvalsh(m + m.T)[:3]]",
+        "from threadpoolctl import threadpool_info\n"
+        "sorted((i['user_api'], i['num_threads']) for i in threadpool_info())",
+    ],
+    "shell": ["!echo hello", "%%bash\necho $0; umask; ulimit -c", "import os\nos.system('true')"],
+    "widgets": [
+        "import ipywidgets as w\nw.IntSlider(3)",
+        "from tqdm.auto import tqdm\nprint(tqdm.__module__)",
+        "get_ipython().__class__.__name__",
+    ],
+    "error": ["1 / 0", "print('never')"],
+    "exit": ["import os\nos._exit(7)", "print('never')"],
+    "killed": ["import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"],
+    "hooks": [
+        "import atexit, threading, pathlib\n"
+        "atexit.register(lambda: pathlib.Path('left').write_text('by the exit hook'))\n"
+        "f = open('open.txt', 'w')\nf.write('flushed at the end')",
+    ],
+    "multiprocessing": [
+        "import multiprocessing as mp\n"
+        "with mp.get_context('fork').Pool(2) as pool:\n    squares = pool.map(abs, [-1, -2])\nsquares",
+        "from joblib import Parallel, delayed\nParallel(2)(delayed(abs)(i) for i in [-1, 2])",
+    ],
+}
+LIBRARIES = (
+    "pandas",
+    "matplotlib.pyplot",
+    "sklearn.linear_model",
+    "sklearn.datasets",
+    "numpy",
+    "threadpoolctl",
+    "ipywidgets",
+    "tqdm.auto",
+    "joblib",
+)
+SURROUNDINGS = """
+import asyncio, gc, json, locale, logging, os, resource, signal, sys, tempfile, threading, time
+import warnings
+mask = os.umask(0); os.umask(mask)
+skip = {"JPY_PARENT_PID", "MLOPS_NB_NOTEBOOK", "XDG_RUNTIME_DIR", "MLOPS_NB_WARM", "OLDPWD", "_",
+        "PYTHONPATH", "MLOPS_NB_WARM_IDLE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}
+known = {n for n in signal.valid_signals() if callable(signal.getsignal(n))}
+json.dump({
+    "argv": [os.path.basename(word) for word in sys.argv if "tmp" not in word],
+    "cwd": os.getcwd(), "umask": mask, "nice": os.nice(0),
+    "environ": {k: v for k, v in os.environ.items() if k not in skip},
+    "path": sys.path, "executable": sys.executable, "flags": list(sys.flags), "prefix": sys.prefix,
+    "hash": hash("mlops"), "dont_write_bytecode": sys.dont_write_bytecode,
+    "signals": {int(n): str(signal.getsignal(n)).split(" at 0x")[0] for n in signal.valid_signals()},
+    "limits": {n: resource.getrlimit(getattr(resource, n))
+               for n in dir(resource) if n.startswith("RLIMIT_")},
+    "affinity": sorted(os.sched_getaffinity(0)), "groups": os.getgroups(),
+    "session": os.getsid(0) == os.getpid() == os.getpgrp(),
+    "threads": sorted({t.name.split("-")[0] for t in threading.enumerate()} - {"Thread"}),
+    "files": sorted(t for t in (os.readlink(f"/proc/self/fd/{n}") if
+        os.path.lexists(f"/proc/self/fd/{n}") else "" for n in os.listdir("/proc/self/fd"))
+        if t.startswith("/") and "/tmp/" not in t and t != os.devnull),
+    "locale": locale.setlocale(locale.LC_ALL), "encoding": sys.getfilesystemencoding(),
+    "tempdir": tempfile.gettempdir(), "zone": time.tzname, "main": sorted(
+        name for name in vars(sys.modules["__main__"]) if not name.startswith("_")),
+    "filters": [str(f[:3]) for f in warnings.filters], "gc": [gc.isenabled(), gc.get_threshold()],
+    "logging": [str(h).split(" at 0x")[0] for h in logging.getLogger().handlers],
+    "hooks": [getattr(h, "__qualname__", str(h)) for h in (sys.excepthook, sys.displayhook)
+              if not hasattr(h, "session")],
+    "stdin": os.read(0, 1).decode(), "recursion": sys.getrecursionlimit(),
+    "projects": sorted(n for n in sys.modules if n.startswith("mlops_nb")),
+}, open("surroundings.json", "w"), indent=1, default=str)
+"""
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    with warm_server(*LIBRARIES) as server:
+        yield server
+
+
+def write_notebook(path: Path, sources: list[str]) -> None:
+    cells = [nbformat.v4.new_code_cell(text, id=f"c{i}") for i, text in enumerate(sources)]
+    node = nbformat.v4.new_notebook(cells=cells)
+    node.metadata["kernelspec"] = {"name": "python3", "language": "python", "display_name": "P"}
+    nbformat.write(node, path)
+
+
+def execute(
+    warm: Warm, folder: Path, *, cold: bool, **options: object
+) -> subprocess.CompletedProcess[str]:
+    environ = warm.environ | ({"MLOPS_NB_WARM": "0"} if cold else {})
+    report = "cold.ipynb" if cold else "warm.ipynb"
+    arguments = ("execute", "nb.ipynb", "-o", report)
+    uses = warm.status()["zygote"]["uses"]
+    done = warm.run(*arguments, env=environ, cwd=folder, **options)
+    used = warm.status()["zygote"]["uses"] - uses
+    assert used == (0 if cold else 1), done.stderr + warm.log()
+    if not cold:
+        warm.wait_for_spare()
+    return done
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_cold_and_warm_give_equal_reports_and_exit_codes(
+    warm: Warm, tmp_path: Path, name: str
+) -> None:
+    write_notebook(tmp_path / "nb.ipynb", NOTEBOOKS[name])
+    cold = execute(warm, tmp_path, cold=True)
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir() if "ipynb" not in path.name}
+    hot = execute(warm, tmp_path, cold=False)
+    assert (cold.returncode, hot.returncode) in {(0, 0), (1, 1), (3, 3)}
+    assert (tmp_path / "warm.ipynb").read_text() == (tmp_path / "cold.ipynb").read_text()
+    for file, content in left.items():
+        assert (tmp_path / file).read_bytes() == content
+
+
+def test_a_warm_kernel_has_the_surroundings_of_a_cold_one(warm: Warm, tmp_path: Path) -> None:
+    write_notebook(tmp_path / "nb.ipynb", [SURROUNDINGS])
+
+    def odd_shell() -> None:
+        os.umask(0o027)
+        os.nice(3)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (500, 800))
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+    environ = {"TZ": "Asia/Tokyo", "MARK": "mine", "TMPDIR": str(tmp_path), "COLUMNS": "77"}
+    seen = []
+    for cold in (True, False):
+        given = warm.environ | environ | ({"MLOPS_NB_WARM": "0"} if cold else {})
+        command = [sys.executable, "-m", "mlops_nb", "execute", "nb.ipynb", "-o", "out.ipynb"]
+        subprocess.run(command, env=given, cwd=tmp_path, preexec_fn=odd_shell, check=True)
+        seen.append(json.loads((tmp_path / "surroundings.json").read_text()))
+    cold_one, warm_one = seen
+    for name in cold_one["environ"].keys() | warm_one["environ"].keys():
+        assert cold_one["environ"].get(name) == warm_one["environ"].get(name), name
+    differing = [key for key in cold_one if cold_one[key] != warm_one[key]]
+    assert {key: cold_one[key] for key in differing} == {key: warm_one[key] for key in differing}
+    assert cold_one["umask"] == 0o027 and cold_one["environ"]["MARK"] == "mine"
+    assert cold_one["projects"] == []

@@ -1,0 +1,74 @@
+"""A warm server of its own for tests, beside the ones that may run on the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Warm:
+    """A private runtime folder, and the environment in which commands find it."""
+
+    environ: dict[str, str]
+
+    def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run `mlops-nb` with `arguments`."""
+        command = [sys.executable, "-m", "mlops_nb", *arguments]
+        given = {"env": self.environ, "capture_output": True, "text": True, "timeout": 180}
+        return subprocess.run(command, check=False, **(given | options))
+
+    def status(self) -> dict[str, Any]:
+        """Return what `warm status --json` says."""
+        value: dict[str, Any] = json.loads(self.run("warm", "status", "--json").stdout)
+        return value
+
+    def start(self, *names: str) -> dict[str, Any]:
+        """Start the server with the modules `names` loaded, and wait for a spare kernel."""
+        script = f"from mlops_nb.warm.standing import start_and_wait; start_and_wait({names!r})"
+        subprocess.run([sys.executable, "-c", script], env=self.environ, check=True, timeout=180)
+        return self.wait_for_spare()
+
+    def wait_for_spare(self) -> dict[str, Any]:
+        """Wait until a kernel is in waiting."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            status = self.status()
+            kernels = status["zygote"]["kernels"] if status["zygote"] else []
+            if any(kernel["spare"] for kernel in kernels):
+                return status
+            time.sleep(0.05)
+        raise AssertionError(f"no spare kernel: {self.status()}\n{self.log()}")
+
+    def log(self) -> str:
+        """Return what the server wrote."""
+        logs = Path(self.environ["XDG_RUNTIME_DIR"]).glob("*/server.log")
+        return "".join(path.read_text() for path in logs)
+
+
+@contextmanager
+def warm_server(*names: str, idle: float = 300.0) -> Iterator[Warm]:
+    """Give a running server that nobody else uses."""
+    runtime = tempfile.mkdtemp(prefix="warm-", dir="/tmp")
+    kept = {name: value for name, value in os.environ.items() if name != "MLOPS_NB_WARM"}
+    own = {"XDG_RUNTIME_DIR": runtime, "MLOPS_NB_WARM_IDLE": str(idle)}
+    own["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    warm = Warm(kept | own)
+    try:
+        warm.start(*names)
+        yield warm
+    finally:
+        warm.run("warm", "stop")
+        shutil.rmtree(runtime, ignore_errors=True)
