@@ -1,5 +1,6 @@
 """Run the command line: `python -m mlops_nb` and the script `mlops-nb`."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -39,7 +40,8 @@ def _run_warm_or_here(arguments: Sequence[str]) -> int:
         if cold.replace:
             stop_server()
         if cold.replace or not str(cold):
-            start_server()
+            with contextlib.suppress(OSError):  # there is nowhere to put it
+                start_server()
         return code
 
 

@@ -1258,6 +1258,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                   'mlops_nb/warm/preload.py'),
                                        'mlops_nb.warm.preload.ZMQInteractiveShell.__init__': ( 'lib/warm/preload.html#zmqinteractiveshell.__init__',
                                                                                                'mlops_nb/warm/preload.py'),
+                                       'mlops_nb.warm.preload._handlers': ('lib/warm/preload.html#_handlers', 'mlops_nb/warm/preload.py'),
                                        'mlops_nb.warm.preload._is_shown': ('lib/warm/preload.html#_is_shown', 'mlops_nb/warm/preload.py'),
                                        'mlops_nb.warm.preload._silenced': ('lib/warm/preload.html#_silenced', 'mlops_nb/warm/preload.py'),
                                        'mlops_nb.warm.preload._try_import': ( 'lib/warm/preload.html#_try_import',

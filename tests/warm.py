@@ -59,12 +59,13 @@ class Warm:
 
 
 @contextmanager
-def warm_server(*names: str, idle: float = 300.0) -> Iterator[Warm]:
-    """Give a running server that nobody else uses."""
+def warm_server(*names: str, idle: float = 300.0, path: Path | None = None) -> Iterator[Warm]:
+    """Give a running server that nobody else uses, with `path` on its import path."""
     runtime = tempfile.mkdtemp(prefix="warm-", dir="/tmp")
     kept = {name: value for name, value in os.environ.items() if name != "MLOPS_NB_WARM"}
     own = {"XDG_RUNTIME_DIR": runtime, "MLOPS_NB_WARM_IDLE": str(idle)}
-    own["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    places = [str(ROOT), str(path or ""), os.environ.get("PYTHONPATH", "")]
+    own["PYTHONPATH"] = os.pathsep.join(filter(None, places))
     warm = Warm(kept | own)
     try:
         warm.start(*names)

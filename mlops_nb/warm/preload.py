@@ -22,9 +22,9 @@ from unittest import mock
 from .snapshot import environment_folders, file_of, is_installed
 
 # %% auto #0
-__all__ = ['SAFE_THREADS', 'NOT_A_MODULE', 'READ_IN_C', 'OF_THE_TERMINAL', 'PUT_ON', 'is_of_environment', 'is_missing',
-           'projects_modules', 'forked', 'unsafe_to_fork', 'ZMQInteractiveShell', 'session_stood_in', 'objection',
-           'reads_noted', 'differing', 'Loaded']
+__all__ = ['SAFE_THREADS', 'NOT_A_MODULE', 'READ_IN_C', 'OF_THE_TERMINAL', 'PUT_ON', 'OF_THE_DEBUGGER', 'is_of_environment',
+           'is_missing', 'projects_modules', 'forked', 'unsafe_to_fork', 'ZMQInteractiveShell', 'session_stood_in',
+           'objection', 'reads_noted', 'differing', 'Loaded']
 
 # %% ../../nbs/lib/warm/35_preload.ipynb #aac85f71
 def is_of_environment(name: str) -> bool:
@@ -140,25 +140,33 @@ def objection(name: str) -> str:
 
 def _try_import(name: str) -> str:
     """Import `name` and return what speaks against it."""
-    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    with _silenced() as printed, warnings.catch_warnings(record=True) as warned:
+    handlers = _handlers()
+    failure = ""
+    with (
+        _silenced() as printed,
+        warnings.catch_warnings(record=True) as warned,
+        session_stood_in() as session,
+    ):
         warnings.resetwarnings()
-        with session_stood_in() as session:
-            try:
-                importlib.import_module(name)
-            except ModuleNotFoundError as error:
-                return NOT_A_MODULE if error.name == name else f"needs {error.name}"
-            except BaseException as error:
-                return f"cannot be imported: {type(error).__name__}"
-    if session.wanted:
-        return f"uses the notebook's session ({session.wanted[0]}) when imported"
-    if printed():
-        return "prints when imported"
-    if any(_is_shown(warning) for warning in warned):
-        return "warns when imported"
-    if handlers != {number: signal.getsignal(number) for number in signal.valid_signals()}:
-        return "installs a signal handler"
-    return unsafe_to_fork()
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            failure = NOT_A_MODULE if error.name == name else f"needs {error.name}"
+        except BaseException as error:
+            failure = f"cannot be imported: {type(error).__name__}"
+    objections = {
+        f"uses the notebook's session ({', '.join(session.wanted)})": bool(session.wanted),
+        failure: bool(failure),
+        "prints when imported": printed(),
+        "warns when imported": any(_is_shown(warning) for warning in warned),
+        "installs a signal handler": handlers != _handlers(),
+    }
+    return next((why for why, holds in objections.items() if holds), "") or unsafe_to_fork()
+
+
+def _handlers() -> dict[int, Any]:
+    """Return the handler of each signal."""
+    return {int(number): signal.getsignal(number) for number in signal.valid_signals()}
 
 
 def _is_shown(warning: warnings.WarningMessage) -> bool:
@@ -194,6 +202,7 @@ PUT_ON = frozenset(
     {"JPY_PARENT_PID", "JPY_SESSION_NAME", "MPLBACKEND", "PYTHONDONTWRITEBYTECODE", "TZ", "TMPDIR"}
 )
 """Take effect after the import as well, since the forked process sees to it."""
+OF_THE_DEBUGGER = ("PYDEV", "DEBUGPY")
 
 
 @contextlib.contextmanager
@@ -218,6 +227,8 @@ def differing(theirs: dict[str, str], ours: dict[str, str], noted: Iterable[str]
     """Return a variable that matters to what is loaded and differs between two environments."""
     names = {name for name in {*theirs, *ours} if name.startswith(READ_IN_C)} | set(noted)
     for name in sorted(names - OF_THE_TERMINAL - PUT_ON):
+        if name.startswith(OF_THE_DEBUGGER):
+            continue
         if theirs.get(name) != ours.get(name):
             return name
     return None

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .kernel import OUTDATED, be_spare
+from .kernel import OUTDATED, REFUSED, be_spare
 from .loop import Loop, die_with_parent
 from .place import KERNELS
 from mlops_nb.warm.preload import (
@@ -78,6 +78,7 @@ class Zygote(Loop):
         child = self._children.pop(pid, None)
         if child is None:
             return
+        self._uses -= status in (REFUSED, OUTDATED)
         self.outdated = self.outdated or status == OUTDATED
         if child.owner:
             with contextlib.suppress(OSError):

@@ -54,7 +54,8 @@ NOTEBOOKS = {
     ],
     "multiprocessing": [
         "import multiprocessing as mp\n"
-        "with mp.get_context('fork').Pool(2) as pool:\n    squares = pool.map(abs, [-1, -2])\nsquares",
+        "with mp.get_context('fork').Pool(2) as pool:\n    numbers = pool.map(abs, [-1, -2])\n"
+        "numbers",
         "from joblib import Parallel, delayed\nParallel(2)(delayed(abs)(i) for i in [-1, 2])",
     ],
 }
@@ -82,7 +83,8 @@ json.dump({
     "environ": {k: v for k, v in os.environ.items() if k not in skip},
     "path": sys.path, "executable": sys.executable, "flags": list(sys.flags), "prefix": sys.prefix,
     "hash": hash("mlops"), "dont_write_bytecode": sys.dont_write_bytecode,
-    "signals": {int(n): str(signal.getsignal(n)).split(" at 0x")[0] for n in signal.valid_signals()},
+    "signals": {int(n): str(signal.getsignal(n)).split(" at 0x")[0]
+                for n in signal.valid_signals()},
     "limits": {n: resource.getrlimit(getattr(resource, n))
                for n in dir(resource) if n.startswith("RLIMIT_")},
     "affinity": sorted(os.sched_getaffinity(0)), "groups": os.getgroups(),

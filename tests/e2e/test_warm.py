@@ -1,0 +1,401 @@
+"""The warm server: what it refuses, what it survives, and what dies with whom."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+import pytest
+
+from tests.warm import Warm, warm_server
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    with warm_server("numpy") as server:
+        yield server
+
+
+@pytest.fixture
+def own_warm() -> Iterator[Warm]:
+    with warm_server() as server:
+        yield server
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Return a folder that counts as one of installed packages."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    return folder
+
+
+def notebook(folder: Path, *sources: str) -> Path:
+    cells = [nbformat.v4.new_code_cell(text, id=f"c{i}") for i, text in enumerate(sources)]
+    node = nbformat.v4.new_notebook(cells=cells)
+    node.metadata["kernelspec"] = {"name": "python3", "language": "python", "display_name": "P"}
+    nbformat.write(node, folder / "nb.ipynb")
+    return folder / "nb.ipynb"
+
+
+def text_of(report: Path) -> str:
+    cells = nbformat.read(report, as_version=4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError("it did not happen in time")
+
+
+def start(warm: Warm, folder: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "mlops_nb", "execute", "nb.ipynb", "-o", "out.ipynb", *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=warm.environ, **pipes)
+
+
+def kernel_of(folder: Path) -> psutil.Process:
+    pid = until(lambda: (folder / "pid").exists() and (folder / "pid").read_text())
+    return psutil.Process(int(pid))
+
+
+TELL_PID = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))"
+
+
+def test_two_warm_kernels_draw_different_random_numbers(warm: Warm, tmp_path: Path) -> None:
+    source = (
+        "import random, uuid, numpy as np\nprint(random.random(), np.random.rand(), uuid.uuid4())"
+    )
+    seen = []
+    for _ in range(2):
+        notebook(tmp_path, source)
+        assert warm.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path).returncode == 0
+        seen += text_of(tmp_path / "out.ipynb").split()
+    assert len(set(seen)) == 6
+
+
+def test_a_variable_that_libraries_read_while_loading_means_a_cold_start(
+    warm: Warm, tmp_path: Path
+) -> None:
+    notebook(tmp_path, "import os\nprint(os.environ['OMP_NUM_THREADS'])")
+    uses = warm.wait_for_spare()["zygote"]["uses"]
+    environ = warm.environ | {"OMP_NUM_THREADS": "1"}
+    done = warm.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path, env=environ)
+    assert done.returncode == 0 and text_of(tmp_path / "out.ipynb") == "1\n"
+    assert "cold start: OMP_NUM_THREADS differs" in done.stderr
+    assert warm.status()["zygote"]["uses"] == uses
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "reason"),
+    [
+        ("prints", "print('hello')", "prints when imported"),
+        ("warns", "import warnings\nwarnings.warn('old', FutureWarning)", "warns when imported"),
+        ("threads", "import threading as t\nt.Thread(target=t.Event().wait, daemon=True, "
+         "name='poller').start()", "the thread poller is running"),
+        ("session", "get_ipython().events", "uses the notebook's session (events)"),
+        ("handler", "import signal as s\ns.signal(s.SIGUSR1, s.SIG_IGN)", "a signal handler"),
+        ("broken", "1 / 0", "cannot be imported: ZeroDivisionError"),
+        ("ends", "import os\nos._exit(3)", "ends the process when imported"),
+    ],
+)  # fmt: skip
+def test_a_library_whose_import_could_be_noticed_is_not_preloaded(
+    site: Path, name: str, source: str, reason: str
+) -> None:
+    (site / f"probe_{name}.py").write_text(source)
+    with warm_server(f"probe_{name}", path=site) as server:
+        zygote = server.status()["zygote"]
+        assert reason in zygote["refused"][f"probe_{name}"]
+        assert zygote["loaded"] == [] and zygote["trouble"] == ""
+
+
+def test_a_projects_own_modules_are_never_preloaded(tmp_path: Path) -> None:
+    (tmp_path / "ours.py").write_text("VALUE = 1")
+    notebook(tmp_path, "import ours\nprint(ours.VALUE)")
+    with warm_server("ours", path=tmp_path) as server:
+        assert server.status()["zygote"]["refused"]["ours"] == "is not installed"
+        for value in (1, 22):
+            (tmp_path / "ours.py").write_text(f"VALUE = {value}")
+            server.wait_for_spare()
+            server.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path)
+            assert text_of(tmp_path / "out.ipynb") == f"{value}\n"
+        assert server.status()["zygote"]["uses"] == 2
+
+
+def test_a_changed_library_is_loaded_anew_and_never_served_stale(
+    site: Path, tmp_path: Path
+) -> None:
+    module = site / "probe_changed.py"
+    module.write_text("VALUE = 1")
+    notebook(tmp_path, "import probe_changed\nprint(probe_changed.VALUE)")
+    with warm_server("probe_changed", path=site) as server:
+        assert server.status()["zygote"]["loaded"] == ["probe_changed"]
+        module.write_text("VALUE = 22")
+        done = server.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path)
+        assert done.returncode == 0 and text_of(tmp_path / "out.ipynb") == "22\n"
+        until(lambda: (server.status()["zygote"] or {}).get("changed") == "", 60)
+        server.wait_for_spare()
+        server.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path)
+        assert text_of(tmp_path / "out.ipynb") == "22\n"
+        assert server.status()["zygote"]["uses"] == 1
+
+
+def test_what_notebooks_import_is_loaded_for_the_next_time(own_warm: Warm, tmp_path: Path) -> None:
+    notebook(tmp_path, "import colorsys\nimport pandas\nfrom json import dumps")
+    assert own_warm.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path).returncode == 0
+    until(lambda: "pandas" in (own_warm.status()["zygote"] or {}).get("loaded", ()), 60)
+
+
+@pytest.mark.parametrize(
+    "work", ["time.sleep(60)", "import re\nre.match('(a+)+$', 'a' * 60 + 'b')"]
+)
+def test_a_killed_terminal_leaves_no_kernel_not_even_one_that_is_busy_in_c(
+    warm: Warm, tmp_path: Path, work: str
+) -> None:
+    child = "import subprocess\nsubprocess.Popen(['sleep', '77.5'])"
+    notebook(tmp_path, TELL_PID, child, work)
+    process = start(warm, tmp_path)
+    kernel = kernel_of(tmp_path)
+    until(lambda: kernel.children())
+    family = [kernel, *kernel.children()]
+    runner = next(psutil.Process(pid) for pid in warm.status()["server"]["commands"])
+    process.kill()
+    process.wait()
+    until(lambda: not any(p.is_running() and p.status() != "zombie" for p in [*family, runner]))
+
+
+def test_a_killed_runner_takes_its_kernel_with_it(warm: Warm, tmp_path: Path) -> None:
+    notebook(tmp_path, TELL_PID, "time.sleep(60)")
+    process = start(warm, tmp_path)
+    kernel = kernel_of(tmp_path)
+    runner = warm.status()["server"]["commands"][0]
+    os.kill(runner, signal.SIGKILL)
+    assert process.wait(20) == 3 and "was killed" in (
+        process.stderr.read() if process.stderr else ""
+    )
+    until(lambda: not kernel.is_running() or kernel.status() == "zombie")
+
+
+def test_a_killed_server_disturbs_nothing_that_runs(own_warm: Warm, tmp_path: Path) -> None:
+    notebook(tmp_path, TELL_PID, "time.sleep(1.5)", "print('done')")
+    process = start(own_warm, tmp_path)
+    kernel_of(tmp_path)
+    status = own_warm.status()
+    os.kill(status["server"]["pid"], signal.SIGKILL)
+    assert process.wait(30) == 0 and text_of(tmp_path / "out.ipynb") == "done\n"
+    until(lambda: not psutil.pid_exists(status["zygote"]["pid"]))
+    again = own_warm.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path)
+    assert again.returncode == 0
+    until(lambda: own_warm.status()["running"], 60)  # the next one has started it again
+
+
+def test_ctrl_c_in_the_terminal_interrupts_the_cell(warm: Warm, tmp_path: Path) -> None:
+    notebook(tmp_path, TELL_PID, "print('before')\ntime.sleep(60)")
+    process = start(warm, tmp_path)
+    kernel = kernel_of(tmp_path)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert "before" in text_of(tmp_path / "out.ipynb")
+    until(lambda: not kernel.is_running() or kernel.status() == "zombie")
+
+
+def test_another_user_cannot_connect(warm: Warm) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    status = warm.status()
+    script = (
+        "import os, socket, sys\nos.setgid(65534); os.setuid(65534)\n"
+        "for name in ('run.sock', 'kernels.sock'):\n"
+        "    s = socket.socket(socket.AF_UNIX)\n"
+        "    try:\n        s.connect(os.path.join(sys.argv[1], name)); print('connected')\n"
+        "    except PermissionError:\n        print('refused')\n"
+    )
+    command = [sys.executable, "-c", script, status["folder"]]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["refused", "refused"]
+    os.chmod(Path(status["folder"]).parent, 0o711)  # even if the folder were open ...
+    os.chmod(status["folder"], 0o777)
+    for name in ("run.sock", "kernels.sock"):
+        os.chmod(Path(status["folder"], name), 0o777)
+    answer = (
+        "import json, os, socket, sys\nos.setgid(65534); os.setuid(65534)\n"
+        "sys.path.insert(0, sys.argv[2])\nfrom mlops_nb.warm.wire import receive, send\n"
+        "for name in ('run.sock', 'kernels.sock'):\n"
+        "    s = socket.socket(socket.AF_UNIX)\n    s.connect(os.path.join(sys.argv[1], name))\n"
+        "    try:\n        send(s, {'do': 'status'}); receive(s); print('answered')\n"
+        "    except OSError:\n        print('no answer')\n"
+    )
+    root = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", answer, status["folder"], root]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["no", "answer", "no", "answer"]
+    finally:
+        os.chmod(status["folder"], 0o700)
+        os.chmod(Path(status["folder"]).parent, 0o700)
+
+
+def test_garbage_at_the_sockets_harms_nobody(warm: Warm) -> None:
+    import socket
+
+    status = warm.wait_for_spare()
+    for name in ("run.sock", "kernels.sock"):
+        for garbage in (b"", b"x", b"\xff" * 40, b"\0\0\0\2[]", b"\0\0\0\2{}", b"\0\0\0\4true"):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(Path(status["folder"], name)))
+                connection.sendall(garbage)
+    assert warm.status()["zygote"]["pid"] == status["zygote"]["pid"]
+
+
+def test_an_idle_server_ends_and_leaves_nothing(tmp_path: Path) -> None:
+    with warm_server(idle=4.0) as server:
+        status = server.status()
+        pids = [status["server"]["pid"], status["zygote"]["pid"]]
+        pids += [kernel["pid"] for kernel in status["zygote"]["kernels"]]
+        until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+        left = {path.name for path in Path(status["folder"]).iterdir()}
+        assert not any(name.startswith("kernel-") for name in left)
+
+
+JUPYTER = """
+import asyncio, json, os, sys, time
+from jupyter_client.manager import AsyncKernelManager
+
+async def value(client, code):
+    said = []
+    def hook(message):
+        if message["msg_type"] == "stream":
+            said.append(message["content"]["text"])
+    await client.execute_interactive(code, output_hook=hook, timeout=30)
+    return "".join(said).strip()
+
+async def main():
+    manager = AsyncKernelManager(kernel_name="mlops-nb-warm")
+    await manager.start_kernel()
+    client = manager.client()
+    client.start_channels()
+    await client.wait_for_ready(timeout=30)
+    first = await value(client, "import os; print(os.getpid())")
+    reason = manager.provisioner.cold_reason
+    await manager.restart_kernel()
+    await client.wait_for_ready(timeout=30)
+    second = await value(client, "print(os.getpid() if 'os' in dir() else 'fresh')")
+    await client.execute_interactive("import os, signal; os.kill(os.getpid(), 9)", timeout=5)
+"""
+
+
+def test_jupyter_starts_restarts_and_interrupts_warm_kernels(warm: Warm, tmp_path: Path) -> None:
+    script = JUPYTER.rpartition("    await client.execute_interactive")[0] + (
+        "    message = client.execute('import time; time.sleep(60)')\n"
+        "    await asyncio.sleep(0.5)\n"
+        "    await manager.interrupt_kernel()\n"
+        "    reply = await client.get_shell_msg(timeout=20)\n"
+        "    client.stop_channels()\n"
+        "    await manager.shutdown_kernel()\n"
+        "    print(json.dumps([first.isdigit(), reason, second, reply['content']['ename'],\n"
+        "                      os.path.exists(f'/proc/{first}')]))\n"
+        "asyncio.run(main())\n"
+    )
+    spec = Path(tempfile.mkdtemp(dir=tmp_path)) / "kernels" / "mlops-nb-warm"
+    shutil.copytree(Path(__file__).parents[2] / "mlops_nb/warm/kernelspec", spec)
+    environ = warm.environ | {"JUPYTER_PATH": str(spec.parents[1])}
+    warm.wait_for_spare()
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    first, reason, second, interrupted, left = json.loads(done.stdout)
+    assert (first, second, interrupted, left) == (True, "fresh", "KeyboardInterrupt", False)
+    assert reason == "" or "JUPYTER_PATH" in reason
+
+
+FIFTY = """
+import asyncio, json, sys
+from jupyter_client.manager import AsyncKernelManager
+from mlops_nb.notebook.kernel import _greet
+from mlops_nb.warm.provisioner import WarmProvisioner
+
+async def one(number):
+    manager = AsyncKernelManager(kernel_name="python3")
+    spec = manager.kernel_spec
+    manager.provisioner = WarmProvisioner(kernel_id=str(number), kernel_spec=spec, parent=manager)
+    await manager.start_kernel(env=ENV)
+    client = manager.client()
+    client.start_channels(stdin=False, hb=False, control=False)
+    await _greet(client, manager)
+    said = []
+    await client.execute_interactive(f"print({number})", timeout=60, output_hook=lambda message:
+        said.append(message["content"].get("text", "")))
+    client.stop_channels()
+    await manager.shutdown_kernel(now=True)
+    return "".join(said).strip(), manager.provisioner.cold_reason
+
+async def main():
+    print(json.dumps(await asyncio.gather(*(one(number) for number in range(50)))))
+
+import os
+ENV = {**os.environ, "PYTHONHASHSEED": "0"}
+asyncio.run(main())
+"""
+
+
+def test_fifty_kernels_at_once_all_answer(warm: Warm) -> None:
+    command = [sys.executable, "-c", FIFTY]
+    done = subprocess.run(
+        command, env=warm.environ, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    assert [said for said, _ in answers] == [str(number) for number in range(50)]
+    assert {reason for _, reason in answers} == {""}
+    until(lambda: len(warm.status()["zygote"]["kernels"]) <= 1)
+
+
+def test_warm_commands_say_how_things_stand(own_warm: Warm) -> None:
+    shown = own_warm.run("warm", "status").stdout
+    assert "server" in shown and "spare" in shown and "loaded:" in shown
+    status = own_warm.status()
+    assert status["server"]["private_bytes"] > 0 and status["zygote"]["proportional_bytes"] > 0
+    assert json.loads(own_warm.run("warm", "stop", "--json").stdout) == {"stopped": True}
+    until(lambda: not own_warm.status()["running"])
+    assert own_warm.run("warm", "stop").stdout == "no warm server was running\n"
+    off = own_warm.run("warm", "start", env=own_warm.environ | {"MLOPS_NB_WARM": "0"})
+    assert off.returncode == 2 and off.stderr.startswith("error: no warm server: MLOPS_NB_WARM=0")
+
+
+def test_many_servers_started_at_once_become_one(own_warm: Warm) -> None:
+    own_warm.run("warm", "stop")
+    until(lambda: not own_warm.status()["running"])
+    command = [sys.executable, "-m", "mlops_nb", "warm", "start", "--json"]
+    pipe = {"stdout": subprocess.PIPE, "text": True}
+    starts = [subprocess.Popen(command, env=own_warm.environ, **pipe) for _ in range(4)]
+    found = [json.loads(process.communicate(timeout=120)[0]) for process in starts]
+    assert len({status["server"]["pid"] for status in found}) == 1
+
+
+def test_an_untidy_runtime_folder_means_a_cold_start(own_warm: Warm, tmp_path: Path) -> None:
+    folder = Path(own_warm.status()["folder"])
+    own_warm.run("warm", "stop")
+    until(lambda: not own_warm.status()["running"])
+    folder.chmod(0o755)
+    notebook(tmp_path, "print('cold')")
+    done = own_warm.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert text_of(tmp_path / "out.ipynb") == "cold\n"
+    folder.chmod(0o700)
