@@ -32,9 +32,7 @@ setup(
     # nbdev-export puts an `__init__.py` into every folder in there, which would end the namespace.
     packages=[*find_packages(include=["mlops_nb", "mlops_nb.*"]), "hydra_plugins"],
     package_data={"mlops_nb": ["py.typed", "warm/kernelspec/kernel.json"]},
-    data_files=[
-        ("share/jupyter/kernels/mlops-nb-warm", ["mlops_nb/warm/kernelspec/kernel.json"])
-    ],
+    data_files=[("share/jupyter/kernels/mlops-nb-warm", ["mlops_nb/warm/kernelspec/kernel.json"])],
     entry_points={
         "console_scripts": lines("console_scripts"),
         "papermill.engine": ["mlops_nb = mlops_nb.notebook.execute:Engine"],
