@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+os.environ.setdefault("MLOPS_NB_WARM", "0")  # only the tests of it leave a warm server standing
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what is fast before what is slow, so that a simple mistake shows at once."""
