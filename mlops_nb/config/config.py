@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -25,23 +26,26 @@ __all__ = ['Config', 'make_config', 'read_config', 'read_section', 'read_conf_sh
 # %% ../../nbs/lib/config/20_config.ipynb #e3e28324
 @dataclass(frozen=True)
 class Config:
-    """The parameters of every stage, by section, and the digest of what they were composed from."""
+    """The parameters of every stage, by section, and the digest of what they were composed from.
+
+    What is asked of a config is a copy: a list that is then changed changes no config.
+    """
 
     sections: Mapping[str, Mapping[str, Any]]
     conf_sha: str
     text: str
 
     def __getitem__(self, section: str) -> Mapping[str, Any]:
-        return self.sections[section]
+        return MappingProxyType(deepcopy(dict(self.sections[section])))
 
     def __getattr__(self, section: str) -> _Section:
         if section.startswith("_") or section not in self.sections:
             raise AttributeError(f"no section `{section}`; {did_you_mean(section, self.sections)}")
-        return _Section(self.sections[section])
+        return _Section(self[section])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values as plain nested dictionaries."""
-        return {name: dict(section) for name, section in self.sections.items()}
+        return {name: deepcopy(dict(section)) for name, section in self.sections.items()}
 
 
 class _Section:

@@ -48,15 +48,6 @@ class Document:
         tagged = (c for c in self.cells if c.kind == "code" and "parameters" in c.tags)
         return next(tagged, None)
 
-    def title_of(self, cell: Cell) -> str:
-        """Return the nearest heading at or above `cell`, else the cell's first line."""
-        for above in reversed(self.cells[: cell.number]):
-            if above.kind == "markdown":
-                for line in reversed(above.source.splitlines()):
-                    if line.startswith("#"):
-                        return line.lstrip("#").strip()
-        return next(iter(cell.source.strip().splitlines()), "")
-
 # %% ../../nbs/lib/notebook/15_document.ipynb #1358a505
 def read_notebook(path: Path, where: str = "") -> dict[str, Any]:
     """Return the JSON of the notebook at `path`, as format 4; messages call it `where`.

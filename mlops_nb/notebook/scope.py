@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import ast
-import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import resolve_name
 from pathlib import Path
 
+from .source import read_source
+
 # %% auto #0
-__all__ = ['Scope', 'parse_python']
+__all__ = ['Scope']
 
 # %% ../../nbs/lib/notebook/20_scope.ipynb #aff75f72
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Scope:
                     name = alias.asname or alias.name.partition(".")[0]
                     imports[name] = alias.name if alias.asname else name
             elif isinstance(node, ast.ImportFrom):
-                source = _absolute(node, package)
+                source = _named_module(node, package)
                 for item in node.names:
                     name = f"*{source}" if item.name == "*" else item.asname or item.name
                     imports[name] = f"{source}.{item.name}"
@@ -88,10 +89,12 @@ def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
             yield from _statements(node.orelse)
 
 
-def _absolute(node: ast.ImportFrom, package: str) -> str:
-    """Return the full name of the module that a `from` statement names."""
-    parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-    return ".".join(part for part in (*parents, node.module) if part)
+def _named_module(node: ast.ImportFrom, package: str) -> str:
+    """Return the full name of the module that a `from` statement names; empty if it has none."""
+    try:
+        return resolve_name("." * node.level + (node.module or ""), package)
+    except ImportError:
+        return ""
 
 
 def _module_scope(root: Path | None, module: str) -> Scope | None:
@@ -101,23 +104,13 @@ def _module_scope(root: Path | None, module: str) -> Scope | None:
     stem = module.replace(".", "/")
     for file in (root / stem / "__init__.py", root / f"{stem}.py"):
         if file.is_file():
-            tree = parse_python(file.read_text(encoding="utf-8", errors="replace"))
+            tree = _tree(file.read_text(encoding="utf-8", errors="replace"))
             package = module if file.name == "__init__.py" else module.rpartition(".")[0]
             return Scope.of([tree] if tree else [], root, module, package)
     return None
 
 # %% ../../nbs/lib/notebook/20_scope.ipynb #99049680
-_IPYTHON_LINE = re.compile(r"^[ \t]*([%!?].*|.*\?)$", re.MULTILINE)
-
-
 @lru_cache(maxsize=64)
-def parse_python(text: str) -> ast.Module | None:
-    """Return the syntax tree of `text`, IPython's own lines left out; `None` if it has none."""
-    for source in (text, _IPYTHON_LINE.sub("", text)):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return ast.parse(source)
-        except (SyntaxError, ValueError):
-            continue
-    return None
+def _tree(text: str) -> ast.Module | None:
+    """Return the syntax tree of a module; `None` if it has none."""
+    return read_source(text).tree

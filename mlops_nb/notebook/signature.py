@@ -20,7 +20,8 @@ from .declaration import Signature as Signature
 from .defaults import read_default
 from .document import Cell, Document
 from .ports import SECRET_PLACES, PortKind
-from .scope import Scope, parse_python
+from .scope import Scope
+from .source import read_source
 from .types import read_type
 from .valuetype import Unreadable, ValueType
 
@@ -85,8 +86,9 @@ def _parse(source: str, where: str) -> ast.Module:
 
 def _scope(document: Document, cell: Cell, root: Path | None) -> Scope:
     """Return the scope of all code up to and including the parameters cell."""
-    code = (c.source for c in document.cells[: cell.number] if c.kind == "code")
-    return Scope.of([tree for tree in map(parse_python, code) if tree is not None], root)
+    cells = (c for c in document.cells[: cell.number] if c.kind == "code")
+    trees = (read_source(c.source).tree for c in cells)
+    return Scope.of([tree for tree in trees if tree is not None], root)
 
 
 def _comments(source: str) -> dict[int, str]:

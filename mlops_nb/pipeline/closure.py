@@ -13,11 +13,11 @@ from pathlib import Path
 
 from ..core.canonical import digest_bytes
 from ..errors import PipelineError
+from ..notebook.source import Source, effective_text, parse
 from .imports import Imports, Request, read_imports
-from .source import Source, effective_text, parse, read_source
 
 # %% auto #0
-__all__ = ['ProjectCode', 'closure']
+__all__ = ['ProjectCode']
 
 # %% ../../nbs/lib/pipeline/20_closure.ipynb #650fa73c
 class ProjectCode:
@@ -152,9 +152,3 @@ class ProjectCode:
             for file in home.parent.rglob("*.py"):
                 inner = file.relative_to(home.parent).with_suffix("").parts
                 yield Request(".".join([module, *(part for part in inner if part != "__init__")]))
-
-
-def closure(root: Path, sources: Iterable[str]) -> tuple[Path, ...]:
-    """Return the files of the project's modules that cells import, transitively, sorted."""
-    trees = (read_source(text).tree for text in sources)
-    return ProjectCode(root).closure(tree for tree in trees if tree is not None)

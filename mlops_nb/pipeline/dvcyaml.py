@@ -13,6 +13,7 @@ from ..core.files import write_atomic
 from ..core.project import Project
 from ..errors import PipelineError
 from ..notebook.stage import Stage, read_stages
+from .closure import ProjectCode
 from .fingerprint import module_roots
 from .graph import graph, port_paths, reads
 from .merge import LISTS, Body, entry_path, merge
@@ -22,12 +23,12 @@ from .yamledit import read_yaml, rewrite
 __all__ = ['refuse_unseen', 'rendered', 'render', 'differences', 'SyncResult', 'sync']
 
 # %% ../../nbs/lib/pipeline/45_dvcyaml.ipynb #483e5363
-def _plan_body(project: Project, stages: Sequence[Stage]) -> Body:
+def _plan_body(project: Project, stages: Sequence[Stage], code: ProjectCode | None) -> Body:
     """Return the stage that recomposes `params.yaml` and writes the fingerprints."""
     sources = [project.relative(project.conf), project.relative(project.pipeline)]
     return {
         "cmd": "mlops-nb plan",
-        "deps": [*sources, *module_roots(project.root, stages)],
+        "deps": [*sources, *module_roots(project.root, stages, code)],
         "params": ["conf_sha"],
         "outs": [{project.relative(project.plan_file): {"cache": False}}],
     }
@@ -92,8 +93,15 @@ def _unseen_error(key: str, stage: Stage) -> PipelineError:
     )
 
 # %% ../../nbs/lib/pipeline/45_dvcyaml.ipynb #51d560bd
-def rendered(project: Project, stages: Sequence[Stage]) -> dict[str, Body]:
+def rendered(
+    project: Project, stages: Sequence[Stage], code: ProjectCode | None = None
+) -> dict[str, Body]:
     """Return what `dvc.yaml` has to say about `plan` and each stage, by name.
+
+    Parameters
+    ----------
+    code
+        The project's modules, to read them once for several questions.
 
     Raises
     ------
@@ -103,7 +111,7 @@ def rendered(project: Project, stages: Sequence[Stage]) -> dict[str, Body]:
         If a port has no path.
     """
     graph(stages)
-    bodies = {"plan": _plan_body(project, stages)}
+    bodies = {"plan": _plan_body(project, stages, code)}
     return bodies | {stage.name: _stage_body(project, stage) for stage in stages}
 
 # %% ../../nbs/lib/pipeline/45_dvcyaml.ipynb #4bb045f5
@@ -125,8 +133,15 @@ def render(project: Project, stages: Sequence[Stage], existing_text: str | None)
     return rewrite(text, merge(read_yaml(text, "dvc.yaml"), wanted), "dvc.yaml")
 
 # %% ../../nbs/lib/pipeline/45_dvcyaml.ipynb #dae2f630
-def differences(project: Project, stages: Sequence[Stage]) -> tuple[str, ...]:
+def differences(
+    project: Project, stages: Sequence[Stage], code: ProjectCode | None = None
+) -> tuple[str, ...]:
     """Return one line for each way in which `dvc.yaml` is out of step with the ports.
+
+    Parameters
+    ----------
+    code
+        The project's modules, to read them once for several questions.
 
     Raises
     ------
@@ -134,7 +149,7 @@ def differences(project: Project, stages: Sequence[Stage]) -> tuple[str, ...]:
         If `dvc.yaml` is not a pipeline, or the ports contradict each other or it.
     """
     current = read_yaml(_read(project) or "", "dvc.yaml")
-    wanted = rendered(project, stages)
+    wanted = rendered(project, stages, code)
     return tuple(_differing_stages(current, merge(current, wanted)))
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ..core.canonical import digest
 from ..notebook.document import Cell, Document
+from ..notebook.source import Source, effective_text, read_source
 from ..notebook.stage import Stage
 from .closure import ProjectCode
-from .source import Source, effective_text, read_source
 
 # %% auto #0
 __all__ = ['code_fingerprint', 'code_fingerprints', 'module_roots']
@@ -74,15 +74,19 @@ def code_fingerprint(root: Path, document: Document, *, code: ProjectCode | None
     return digest({"kernel": document.kernel, "cells": facts, "modules": modules})
 
 
-def code_fingerprints(root: Path, stages: Iterable[Stage]) -> dict[str, str]:
+def code_fingerprints(
+    root: Path, stages: Iterable[Stage], code: ProjectCode | None = None
+) -> dict[str, str]:
     """Return the code fingerprint of each stage by its name."""
-    code = ProjectCode(root)
+    code = code or ProjectCode(root)
     return {stage.name: code_fingerprint(root, stage.document, code=code) for stage in stages}
 
 # %% ../../nbs/lib/pipeline/25_fingerprint.ipynb #b8ebdb53
-def module_roots(root: Path, stages: Iterable[Stage]) -> tuple[str, ...]:
+def module_roots(
+    root: Path, stages: Iterable[Stage], code: ProjectCode | None = None
+) -> tuple[str, ...]:
     """Return the project's top-level packages and modules that any stage imports, sorted."""
-    code = ProjectCode(root)
+    code = code or ProjectCode(root)
     files = {file for stage in stages for file in _closure(code, _read_cells(stage.document))}
     return tuple(sorted({_top_level(file.relative_to(root)) for file in files}))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import resolve_name
 
 # %% auto #0
 __all__ = ['Request', 'Imports', 'read_imports']
@@ -76,21 +77,18 @@ def _bindings(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple
         for alias in node.names:
             yield alias.asname or alias.name.partition(".")[0], Request(alias.name)
         return
-    module = _absolute(node.module or "", node.level, package)
+    module = _resolved("." * node.level + (node.module or ""), package)
     if module:
         for alias in node.names:
             yield alias.asname or alias.name, Request(module, alias.name)
 
 
-def _absolute(module: str, level: int, package: str) -> str | None:
-    """Return the absolute name of `module`, imported with `level` dots within `package`."""
-    if level == 0:
-        return module
-    parts = package.split(".") if package else []
-    if level > len(parts):
-        return None  # above the top-level package: Python raises ImportError
-    base = parts[: len(parts) - level + 1]
-    return ".".join([*base, module] if module else base)
+def _resolved(name: str, package: str) -> str:
+    """Return the full name of a module that is named within `package`; empty if it has none."""
+    try:
+        return resolve_name(name, package)
+    except ImportError:  # above the top-level package
+        return ""
 
 # %% ../../nbs/lib/pipeline/15_imports.ipynb #38fff564
 def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
@@ -194,7 +192,6 @@ def _called_import(node: ast.Call, package: str) -> Iterator[Request]:
         return
     literal = node.args[0]
     if isinstance(literal, ast.Constant) and isinstance(literal.value, str):
-        bare = literal.value.lstrip(".")
-        module = _absolute(bare, len(literal.value) - len(bare), package)
+        module = _resolved(literal.value, package)
         if module:
             yield Request(module)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..notebook.document import Document
+from ..notebook.source import read_source
 from .closure import ProjectCode
-from .source import read_source
 
 # %% auto #0
 __all__ = ['imported_names', 'libraries']

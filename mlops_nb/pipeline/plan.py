@@ -16,6 +16,7 @@ from ..core.files import write_atomic
 from ..core.project import Project
 from ..errors import PipelineError
 from ..notebook.stage import Stage, read_stages
+from .closure import ProjectCode
 from .dvcyaml import differences, refuse_unseen
 from .fingerprint import code_fingerprints
 
@@ -43,8 +44,9 @@ def make_plan(project: Project) -> Plan:
     stages = read_stages(project)
     if not stages:
         raise PipelineError("nbs/pipeline holds no notebook", hint="add NN_<stage>.ipynb there")
-    refuse_out_of_step(project, stages)
-    fingerprints = code_fingerprints(project.root, stages)
+    code = ProjectCode(project.root)
+    refuse_out_of_step(project, stages, code)
+    fingerprints = code_fingerprints(project.root, stages, code)
     source = Source(project.conf, stages)
     recomposed = read_conf_sha(project) != source.sha
     config = compose(project=project) if recomposed else read_config(project, stages)
@@ -59,9 +61,11 @@ def make_plan(project: Project) -> Plan:
     return Plan(recomposed, changed, fingerprints)
 
 
-def refuse_out_of_step(project: Project, stages: Sequence[Stage]) -> None:
+def refuse_out_of_step(
+    project: Project, stages: Sequence[Stage], code: ProjectCode | None = None
+) -> None:
     """Raise a `PipelineError` if `dvc.yaml` is not what the ports of `stages` say."""
-    found = differences(project, stages)
+    found = differences(project, stages, code)
     if found:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise PipelineError(

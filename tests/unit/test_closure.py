@@ -1,9 +1,11 @@
+import ast
 from pathlib import Path
 
 import pytest
 
 from mlops_nb.errors import PipelineError
-from mlops_nb.pipeline.closure import closure
+from mlops_nb.notebook.source import read_source
+from mlops_nb.pipeline.closure import ProjectCode
 
 LAZY = """
 from typing import TYPE_CHECKING
@@ -37,7 +39,9 @@ def reached(tmp_path: Path):
             file = tmp_path / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-        return [file.relative_to(tmp_path).as_posix() for file in closure(tmp_path, cells)]
+        trees = (read_source(cell).tree for cell in cells)
+        files = ProjectCode(tmp_path).closure(tree for tree in trees if tree is not None)
+        return [file.relative_to(tmp_path).as_posix() for file in files]
 
     return reached
 
@@ -149,7 +153,8 @@ def test_a_name_asked_in_another_cell_is_followed(reached) -> None:
 
 def test_our_own_lazy_names_reach_their_homes_and_not_the_toolkit() -> None:
     root = Path(__file__).parents[2]
-    files = {f.relative_to(root).as_posix() for f in closure(root, ["from mlops_nb import In"])}
+    found = ProjectCode(root).closure([ast.parse("from mlops_nb import In")])
+    files = {file.relative_to(root).as_posix() for file in found}
     assert {"mlops_nb/__init__.py", "mlops_nb/notebook/ports.py", "mlops_nb/errors.py"} <= files
     assert not any("papermill" in f or "execute" in f or "pipeline" in f for f in files)
 

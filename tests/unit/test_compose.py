@@ -300,6 +300,14 @@ def test_what_is_written_is_what_was_composed(project: Project) -> None:
     assert read_conf_sha(project) == config.conf_sha
 
 
+def test_what_a_config_hands_out_changes_no_config(project: Project) -> None:
+    config = compose(project=project)
+    config.train.names.append("off")
+    config["train"]["weights"]["b"] = 1.0
+    config.to_dict()["train"]["names"].clear()
+    assert config.train.names == ["on", "1e5", "żółć"] and config.train.weights == {"a": 0.5}
+
+
 def test_a_config_is_frozen_and_knows_its_sections(project: Project) -> None:
     config = compose(project=project)
     with pytest.raises(AttributeError, match="did you mean `train`"):

@@ -41,16 +41,6 @@ def test_the_first_tagged_code_cell_holds_the_parameters(tmp_path: Path, noteboo
     assert found is not None and found.source == "y = 1"
 
 
-def test_a_cell_is_titled_by_the_heading_above_it(tmp_path: Path, notebook: Builder) -> None:
-    content = notebook("first()", "second()")
-    heading = {"cell_type": "markdown", "metadata": {}, "source": ["# One\n", "text\n", "## Two\n"]}
-    content["cells"].insert(1, heading)
-    path = tmp_path / "nb.ipynb"
-    path.write_text(json.dumps(content))
-    document = read_document(path)
-    assert [document.title_of(cell) for cell in document.cells] == ["first()", "Two", "Two"]
-
-
 def test_sparse_metadata_is_no_mistake(tmp_path: Path) -> None:
     path = tmp_path / "nb.ipynb"
     cells = [

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_nb.notebook.scope import Scope, parse_python
+from mlops_nb.notebook.scope import Scope
+from mlops_nb.notebook.source import read_source
 
 
 def scope_of(source: str, root: Path | None = None) -> Scope:
@@ -101,17 +102,17 @@ def test_what_cannot_be_found_is_none(root: Path, source: str, name: str) -> Non
     "source",
     [
         "%load_ext mlops_nb\nimport json",
-        "import json\n!ls -l\n?json\njson?\n  %matplotlib inline",
+        "import json\n!ls -l\n?json\njson?\n%matplotlib inline",
         "%%time\nimport json",
         "%config InlineBackend.figure_format = 'svg'\nimport json",
     ],
 )
 def test_the_python_between_magics_is_read(source: str) -> None:
-    tree = parse_python(source)
+    tree = read_source(source).tree
     assert tree is not None and Scope.of([tree], None).origin("json") == "json"
     assert "json" in Scope.of([tree], None).imports
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_parsed_or_none(text: str) -> None:
-    parse_python(text)
+    read_source(text)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_nb.pipeline.source import (
+from mlops_nb.notebook.source import (
     _comments_and_strings,
     _tokenized,
     effective_text,

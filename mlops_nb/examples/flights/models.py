@@ -25,7 +25,7 @@ from .encoders import code_encoder, rank_encoder
 from .features import CATEGORICAL, FEATURES, refuse_leakage
 
 # %% auto #0
-__all__ = ['Floats', 'Family', 'Fit', 'FAMILIES', 'Rows', 'rows_of', 'Settings', 'Report', 'Encoded', 'log_loss', 'powers_up_to',
+__all__ = ['Floats', 'Family', 'Fit', 'FAMILIES', 'Rows', 'rows_of', 'Settings', 'OnStep', 'Encoded', 'log_loss', 'powers_up_to',
            'ignore', 'fit', 'probability_of_late', 'learning_curve']
 
 # %% ../../../nbs/lib/examples/flights/60_models.ipynb #7f9eeb70
@@ -71,7 +71,7 @@ class Settings:
     hidden: Sequence[int] = (64, 32)
 
 # %% ../../../nbs/lib/examples/flights/60_models.ipynb #787cde35
-class Report(Protocol):
+class OnStep(Protocol):
     """Take the losses of one step, as `record.step` does."""
 
     def __call__(self, step: int, /, **losses: float) -> object:
@@ -106,18 +106,18 @@ def powers_up_to(last: int) -> list[int]:
     return sorted({2**power for power in range(last.bit_length())} | {last})
 
 # %% ../../../nbs/lib/examples/flights/60_models.ipynb #8ba1fd86
-def _fit_logistic(settings: Settings, data: Encoded, report: Report) -> LogisticRegression:
+def _fit_logistic(settings: Settings, data: Encoded, on_step: OnStep) -> LogisticRegression:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is the point
         for step in powers_up_to(settings.max_iter):
             model = LogisticRegression(C=1 / settings.l2, max_iter=step)
             model.fit(data.train, data.train_late)
             train, validation = _late(model, data.train), _late(model, data.validation)
-            report(step, **data.losses(train, validation))
+            on_step(step, **data.losses(train, validation))
     return model
 
 
-def _fit_forest(settings: Settings, data: Encoded, report: Report) -> RandomForestClassifier:
+def _fit_forest(settings: Settings, data: Encoded, on_step: OnStep) -> RandomForestClassifier:
     model = RandomForestClassifier(
         n_estimators=settings.n_estimators,
         max_depth=settings.max_depth,
@@ -133,7 +133,7 @@ def _fit_forest(settings: Settings, data: Encoded, report: Report) -> RandomFore
         train += _late(tree, data.train)
         validation += _late(tree, data.validation)
         if step in steps:
-            report(step, **data.losses(train / step, validation / step))
+            on_step(step, **data.losses(train / step, validation / step))
     return model
 
 
@@ -143,7 +143,7 @@ def _late(model: Any, encoded: Any) -> Floats:
 
 # %% ../../../nbs/lib/examples/flights/60_models.ipynb #df21189c
 def _fit_boosting(
-    settings: Settings, data: Encoded, report: Report
+    settings: Settings, data: Encoded, on_step: OnStep
 ) -> HistGradientBoostingClassifier:
     model = HistGradientBoostingClassifier(
         learning_rate=settings.learning_rate,
@@ -162,11 +162,11 @@ def _fit_boosting(
         strict=True,
     )
     for step, (train, validation) in enumerate(stages, start=1):
-        report(step, **data.losses(train[:, 1], validation[:, 1]))
+        on_step(step, **data.losses(train[:, 1], validation[:, 1]))
     return model
 
 
-def _fit_mlp(settings: Settings, data: Encoded, report: Report) -> MLPClassifier:
+def _fit_mlp(settings: Settings, data: Encoded, on_step: OnStep) -> MLPClassifier:
     model = MLPClassifier(
         hidden_layer_sizes=tuple(settings.hidden),
         learning_rate_init=settings.learning_rate,
@@ -177,11 +177,11 @@ def _fit_mlp(settings: Settings, data: Encoded, report: Report) -> MLPClassifier
     for epoch in range(1, settings.max_iter + 1):
         model.partial_fit(data.train, data.train_late, classes=[False, True])
         train, validation = _late(model, data.train), _late(model, data.validation)
-        report(epoch, **data.losses(train, validation))
+        on_step(epoch, **data.losses(train, validation))
     return model
 
 # %% ../../../nbs/lib/examples/flights/60_models.ipynb #6ebaac5e
-Fit = Callable[[Settings, Encoded, Report], Any]
+Fit = Callable[[Settings, Encoded, OnStep], Any]
 
 FAMILIES: dict[Family, tuple[Callable[[int], ColumnTransformer], Fit]] = {
     "logistic": (rank_encoder, _fit_logistic),
@@ -196,7 +196,7 @@ def ignore(step: int, /, **losses: float) -> None:
     """Take the losses of a step and do nothing."""
 
 
-def fit(settings: Settings, train: Rows, validation: Rows, report: Report = ignore) -> Pipeline:
+def fit(settings: Settings, train: Rows, validation: Rows, on_step: OnStep = ignore) -> Pipeline:
     """Return the model of `settings` fitted on `train`, encoder included.
 
     Raises
@@ -214,7 +214,7 @@ def fit(settings: Settings, train: Rows, validation: Rows, report: Report = igno
             encoder.transform(validation.features),
             validation.late,
         )
-        classifier = fit_family(settings, data, report)
+        classifier = fit_family(settings, data, on_step)
     return Pipeline([("encode", encoder), ("classify", classifier)])
 
 
