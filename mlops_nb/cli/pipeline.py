@@ -1,11 +1,14 @@
 """Commands on the pipeline: `plan`, `pipeline`, `check`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .show import json_option, print_json, print_table, shown
+
+if TYPE_CHECKING:
+    from mlops_nb.pipeline.state import StageState
 
 
 @click.command()
@@ -84,11 +87,19 @@ def show(mermaid: bool, as_json: bool) -> None:
                 r["stage"],
                 "\n".join(r["reads"]),
                 "\n".join(r["writes"]),
-                str(states[r["stage"]]),
+                _state_in_short(states[r["stage"]]),
             ]
             for r in rows
         ],
     )
+
+
+def _state_in_short(found: "StageState") -> str:
+    """Return a state and its first reasons, one a line; `--json` has all of them."""
+    reasons = list(found.why)
+    if len(reasons) > 3:
+        reasons[2:] = [f"and {len(reasons) - 2} more"]
+    return "\n".join([f"{found.state}: {reasons[0]}", *reasons[1:]]) if reasons else found.state
 
 
 @pipeline.command()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -34,6 +35,10 @@ def _strict(value: object) -> object:
     return value
 
 
+_WIDEST = 1000
+"""The width of a table that is piped: whoever reads it wants no path broken in two."""
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table if it has rows; cells are plain text, so no value can pass for markup."""
     from rich.box import SIMPLE_HEAD
@@ -46,8 +51,15 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    if table.rows:
-        Console().print(table)
+    if not table.rows:
+        return
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(width=_WIDEST)
+    with console.capture() as printed:
+        console.print(table)
+    for line in printed.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def shown(value: Any) -> str:

@@ -11,6 +11,9 @@ from click.testing import CliRunner
 
 from mlops_nb import __version__
 from mlops_nb.cli.app import cli, run
+from mlops_nb.cli.pipeline import _state_in_short
+from mlops_nb.cli.show import print_table
+from mlops_nb.pipeline.state import StageState
 
 COMMANDS = [
     ["execute"],
@@ -203,3 +206,20 @@ def test_executions_outside_a_project_are_removed_but_for_the_newest(
         "20130101T000003-a-99999999",
         "mine",
     ]
+
+
+def test_a_piped_table_breaks_no_path_in_two(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    path = "data/" + "x" * 200 + ".parquet"
+    print_table("Files", ["path", "kind"], [[path, "[bold]in"]])
+    printed = capsys.readouterr().out
+    assert f"  {path}   [bold]in\n" in printed
+    assert all(line == line.rstrip() for line in printed.splitlines())
+
+
+def test_a_stage_with_many_reasons_shows_the_first() -> None:
+    assert _state_in_short(StageState()) == "fresh"
+    assert _state_in_short(StageState(("a", "b", "c"))) == "stale: a\nb\nc"
+    assert _state_in_short(StageState(("a", "b", "c", "d"))) == "stale: a\nb\nand 2 more"
