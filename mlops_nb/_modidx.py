@@ -1222,6 +1222,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'mlops_nb.warm.loop.Loop.__init__': ('lib/warm/loop.html#loop.__init__', 'mlops_nb/warm/loop.py'),
                                     'mlops_nb.warm.loop.Loop._accept': ('lib/warm/loop.html#loop._accept', 'mlops_nb/warm/loop.py'),
                                     'mlops_nb.warm.loop.Loop._reap': ('lib/warm/loop.html#loop._reap', 'mlops_nb/warm/loop.py'),
+                                    'mlops_nb.warm.loop.Loop._terminate': ('lib/warm/loop.html#loop._terminate', 'mlops_nb/warm/loop.py'),
                                     'mlops_nb.warm.loop.Loop.answer': ('lib/warm/loop.html#loop.answer', 'mlops_nb/warm/loop.py'),
                                     'mlops_nb.warm.loop.Loop.ended': ('lib/warm/loop.html#loop.ended', 'mlops_nb/warm/loop.py'),
                                     'mlops_nb.warm.loop.Loop.fork': ('lib/warm/loop.html#loop.fork', 'mlops_nb/warm/loop.py'),

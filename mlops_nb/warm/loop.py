@@ -36,7 +36,8 @@ class Loop(ABC):
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._wake[0], selectors.EVENT_READ)
-        self._running = True
+        self._running, self.terminated = True, False
+        signal.signal(signal.SIGTERM, self._terminate)
 
     @abstractmethod
     def answer(self, connection: socket.socket, request: Message, files: list[int]) -> None:
@@ -68,6 +69,11 @@ class Loop(ABC):
         """Answer nobody any more."""
         self._running = False
 
+    def _terminate(self, *_: object) -> None:
+        """Stop for good, since somebody asks for it by signal."""
+        self.terminated = True
+        self.stop()
+
     def fork(self) -> int:
         """Fork; in the child, which dies with this process, close what is the loop's own."""
         parent = os.getpid()
@@ -77,6 +83,7 @@ class Loop(ABC):
             if os.getppid() != parent:
                 os._exit(1)
             signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._selector.close()
             for end in (self._listener, *self._wake):
                 end.close()

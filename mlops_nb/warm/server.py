@@ -150,7 +150,7 @@ class Server(Loop):
 
     def _start_zygote(self) -> subprocess.Popen[bytes]:
         """Start the process that kernels are forked from."""
-        command = [sys.executable, "-c", zygote.COMMAND, self._folder]
+        command = [sys.executable, "-c", zygote.COMMAND, self._folder, str(os.getpid())]
         return subprocess.Popen(command, env=os.environ | {"PYTHONHASHSEED": "0"})
 
     def _kernels_in_use(self) -> bool:

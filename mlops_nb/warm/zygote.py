@@ -161,9 +161,11 @@ COMMAND = "from mlops_nb.warm.zygote import main; main()"
 
 
 def main() -> None:
-    """Serve kernels from the folder that is the first argument."""
+    """Serve kernels from a folder, for as long as a parent lives: the two arguments."""
+    folder, parent = sys.argv[1:]
     die_with_parent(signal.SIGTERM)
-    folder = sys.argv[1]
+    if str(os.getppid()) != parent:
+        return
     sys.path[:] = [path for path in sys.path if path]
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     loaded = Loaded()
@@ -172,5 +174,5 @@ def main() -> None:
     zygote = Zygote(folder, loaded)
     zygote.serve()
     zygote.end()
-    if zygote.outdated:
-        os.execv(sys.executable, [sys.executable, "-c", COMMAND, folder])
+    if zygote.outdated and not zygote.terminated:
+        os.execv(sys.executable, [sys.executable, "-c", COMMAND, folder, parent])
