@@ -26,6 +26,7 @@
 #     └── ExecutionError            the notebook was run and did not finish
 #         ├── CellFailed            exit 1
 #         ├── OutputMissing         exit 1
+#         ├── JournalLost           exit 1
 #         ├── KernelKilled          exit 3
 #         ├── ExecutionTimeout      exit 124
 #         └── ExecutionCancelled    exit 130
@@ -42,7 +43,8 @@ from typing import Any
 __all__ = ['MlopsNbError', 'did_you_mean', 'UsageError', 'ProjectError', 'NotebookError', 'SignatureError', 'ConfigError',
            'PipelineError', 'RecordError', 'ParameterError', 'UnknownParameter', 'InvalidParameter', 'MissingParameter',
            'PortError', 'KernelNotInstalled', 'UnwritablePath', 'MissingExtra', 'CheckFailed', 'ModelError',
-           'ExecutionError', 'CellFailed', 'OutputMissing', 'KernelKilled', 'ExecutionTimeout', 'ExecutionCancelled']
+           'ExecutionError', 'CellFailed', 'OutputMissing', 'JournalLost', 'KernelKilled', 'ExecutionTimeout',
+           'ExecutionCancelled']
 
 # %% ../nbs/lib/00_errors.ipynb #3cafd696
 class MlopsNbError(Exception):
@@ -271,6 +273,16 @@ class OutputMissing(ExecutionError):
         super().__init__(
             f"{notebook}: ran to its end but did not write {', '.join(self.ports)}", report=report
         )
+
+
+class JournalLost(ExecutionError):
+    """An execution that was stopped because its journal could not be written any more."""
+
+    def __init__(self, notebook: str, cell: int | None, why: UnwritablePath) -> None:
+        self.notebook, self.path, self.reason = notebook, why.path, why.reason
+        super().__init__(f"{notebook}, {_place(cell)}: stopped, {why.what}", report=None, cell=cell)
+        folder = Path(why.path).parent
+        self.hint = f"make room; `mlops-nb recover {folder}` shows what was done"
 
 
 class KernelKilled(ExecutionError):

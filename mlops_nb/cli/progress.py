@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from mlops_nb.notebook.journal import Event
+    from mlops_nb.notebook.observer import Event
 
 
 class Progress:

@@ -10,14 +10,16 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..core.files import refuse_unwritable
-from .journal import Event as Event
-from .journal import Journal, Pace, Watch
+from .observer import JOURNAL, Observer, Watch
+from .observer import Event as Event
 from .outcome import Ending, Outcome, error_of
 from .prepare import Request as Request
 from .prepare import prepare
@@ -54,6 +56,25 @@ def prepare_papermill() -> None:
         import papermill.engines
     # Where the distribution is not installed there is no entry point to register the engine.
     papermill.engines.papermill_engines.register("mlops_nb", Engine)
+
+# %% ../../nbs/lib/notebook/90_execute.ipynb #6eea7607
+@cache
+def _client_class() -> type[Any]:
+    """Return papermill's notebook client with an ear for its manager."""
+    from papermill.clientwrap import PapermillNotebookClient
+
+    class Client(PapermillNotebookClient):  # type: ignore[misc]
+        """Show what `nb_man.hear` returns of each message."""
+
+        def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
+            """Show a message, if its manager does not mind."""
+            shown = None
+            hear = getattr(self.nb_man, "hear", None)
+            for message in hear(msg, cell_index) if hear else (msg,):
+                shown = super().process_message(message, cell, cell_index)
+            return shown
+
+    return Client
 
 # %% ../../nbs/lib/notebook/90_execute.ipynb #4e3321aa
 class Engine:
@@ -103,15 +124,13 @@ class Engine:
 
         `traits` are settings of papermill's notebook client.
         """
-        from papermill.clientwrap import PapermillNotebookClient
-
         from mlops_nb.notebook.kernel import Kernel
         from mlops_nb.notebook.supervise import run_to_end, supervise
 
         silent = logging.Logger("mlops_nb")
         silent.addHandler(logging.NullHandler())  # else warnings would go to standard error
         settings = {"iopub_timeout": 60, "log": silent} | traits
-        kernel = Kernel(launch, lambda km: PapermillNotebookClient(manager, km=km, **settings))
+        kernel = Kernel(launch, lambda km: _client_class()(manager, km=km, **settings))
         try:
             return run_to_end(supervise(kernel, watcher, seconds)), kernel.log()
         except KeyboardInterrupt:  # pressed again while the kernel was being ended
@@ -134,11 +153,30 @@ class Engine:
         return str(nb_language(nb, language))
 
 # %% ../../nbs/lib/notebook/90_execute.ipynb #460f3d07
+class _Pace:
+    """Say when it is time to write again."""
+
+    def __init__(self, *, seconds: float = 1.0) -> None:
+        self._seconds, self._next = seconds, 0.0
+
+    def due(self) -> bool:
+        """Return whether enough time has passed."""
+        return time.monotonic() >= self._next
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Measure the writing done inside, which decides when the next one is due."""
+        begun = time.monotonic()
+        yield
+        done = time.monotonic()
+        self._next = done + max(self._seconds, 9 * (done - begun))
+
+
 class _PapermillBook:
     """Tell papermill's manager what happens, and save the notebook for it."""
 
     def __init__(self, manager: Any, output_path: str | None) -> None:
-        self._manager, self._path, self._pace = manager, output_path, Pace()
+        self._manager, self._path, self._pace = manager, output_path, _Pace()
         manager.notebook_start()
 
     def kernel_started(self, pid: int, language: Mapping[str, Any]) -> None:
@@ -200,10 +238,12 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
         Before anything was started.
     CellFailed, OutputMissing, KernelKilled, ExecutionTimeout, ExecutionCancelled
         After the partial report was kept; the outcome is `outcome.json` in `request.kept`.
+    JournalLost
+        After the execution was stopped, because nothing of what followed could be kept.
     """
     redactor = Redactor(request.redact)
     prepared = prepare(request)
-    for path in (request.report, request.kept / "outcome.json"):
+    for path in (request.report, request.kept / JOURNAL):
         refuse_unwritable(path)
     prepare_papermill()
     import nbformat
@@ -213,15 +253,18 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     name = request.kernel or prepared.kernel
     refuse_missing_kernel(name, request.where)
     nb = nbformat.from_dict(prepared.notebook)  # type: ignore[no-untyped-call]
-    journal = Journal(prepared, nb, request.kept, name, redactor, watch)
+    observer = Observer(prepared, nb, request.kept, name, redactor, watch)
     launch = Launch(name, request.cwd, request.environ, request.imports)
-    ending, log = Engine.run(journal, journal, launch, seconds=request.timeout)
-    missing = request.missing() if ending.state == "ok" else ()
-    if missing:
-        message = f"did not write {', '.join(missing)}"
-        ending = Ending("error", message, "OutputMissing", message)
-    with _uninterrupted():
-        outcome = journal.close(ending, request.report, log, partial=request.partial)
+    try:
+        ending, log = Engine.run(observer, observer, launch, seconds=request.timeout)
+        missing = request.missing() if ending.state == "ok" else ()
+        if missing:
+            message = f"did not write {', '.join(missing)}"
+            ending = Ending("error", message, "OutputMissing", message)
+        with _uninterrupted():
+            outcome = observer.close(ending, request.report, log, partial=request.partial)
+    except errors.UnwritablePath as why:
+        raise observer.give_up(why) from None
     if outcome.state != "ok":
         raise error_of(outcome, missing=missing, seconds=request.timeout or 0.0)
     return outcome

@@ -25,6 +25,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from ..errors import KernelNotInstalled
+from .agent import START
 from .outcome import Ending, State
 from .resources import oom_kills
 from ..warm.provisioner import WarmProvisioner
@@ -189,6 +190,8 @@ class Kernel:
         self.client.kc.start_channels(stdin=False, hb=False, control=False)
         self.client.kc.allow_stdin = False
         self.language = await _greet(self.client.kc, self._manager)
+        if _is_ipykernel(self._manager):  # whose shell does one thing after the other
+            self.client.kc.execute(START, silent=True, store_history=False, allow_stdin=False)
 
     async def run(self, cell: Any, index: int, limit: float | None) -> Ending:
         """Run one cell for at most `limit` seconds; say how it ended."""

@@ -9,7 +9,7 @@ import copy
 import html
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -24,7 +24,7 @@ STRUCTURE = ("tags", "kernelspec", "language_info")
 """Metadata by which a notebook is run; no cell writes them."""
 
 # %% auto #0
-__all__ = ['MASK', 'OPAQUE', 'STRUCTURE', 'Redactor']
+__all__ = ['MASK', 'OPAQUE', 'STRUCTURE', 'Redactor', 'RedactedStream']
 
 # %% ../../nbs/lib/notebook/75_redaction.ipynb #b5eea00b
 class Redactor:
@@ -34,10 +34,14 @@ class Redactor:
         self._secrets = frozenset(secret for secret in secrets if secret)
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str] | None:
+    def _spellings(self) -> tuple[str, ...]:
+        """The secrets as they may be written, longest first."""
         spellings = {spelling for secret in self._secrets for spelling in _spellings(secret)}
-        longest_first = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
-        return re.compile("|".join(map(re.escape, longest_first))) if spellings else None
+        return tuple(sorted(spellings, key=lambda spelling: (-len(spelling), spelling)))
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        return re.compile("|".join(map(re.escape, self._spellings))) if self._spellings else None
 
     def text(self, text: str) -> str:
         """Return `text` without the secrets."""
@@ -47,25 +51,17 @@ class Redactor:
         """Return whether a secret stands in `text`; digits count only as a number of their own."""
         return any(map(_apart, self._pattern.finditer(text))) if self._pattern else False
 
-    def pieces(self, pieces: Sequence[str]) -> list[str]:
-        """Return consecutive `pieces` of one text without the secrets, also those cut in two."""
-        whole = "".join(pieces)
-        spans = [found.span() for found in self._pattern.finditer(whole)] if self._pattern else []
-        if not spans:
-            return list(pieces)
-        result, begin, first = [], 0, 0
-        for piece in pieces:
-            end, at, kept = begin + len(piece), begin, ""
-            while first < len(spans) and spans[first][0] < end:
-                start, stop = spans[first]
-                kept += whole[at:start] + MASK if start >= begin else ""
-                at = min(stop, end)
-                if stop > end:
-                    break
-                first += 1
-            result.append(kept + whole[at:end])
-            begin = end
-        return result
+    def first_doubt(self, text: str) -> int:
+        """Return where in `text` a secret may begin that is not complete yet, or its length."""
+        longest = max(map(len, self._spellings), default=0)
+        for start in range(max(0, len(text) - longest + 1), len(text)):
+            tail = text[start:]
+            if any(spelling.startswith(tail) and spelling != tail for spelling in self._spellings):
+                break
+        else:
+            return len(text)
+        spans = (found.span() for found in self._pattern.finditer(text)) if self._pattern else ()
+        return next((begin for begin, end in spans if begin < start < end), start)
 
     def strings(self, value: Any, *, keys: bool = True) -> Any:
         """Return a JSON value with every string in it redacted, `keys` of mappings as well."""
@@ -79,11 +75,19 @@ class Redactor:
         listed = isinstance(value, list | tuple)
         return [self.strings(item, keys=keys) for item in value] if listed else value
 
-    def value(self, value: Any) -> Any:
-        """Return a JSON value with every string in it redacted; a notebook stays a notebook."""
-        if isinstance(value, dict) and "nbformat" in value and isinstance(value.get("cells"), list):
-            return self.notebook(value)
-        return self.strings(value)
+    def output(self, output: dict[str, Any]) -> dict[str, Any]:
+        """Return an output, or the content of the message that makes one, without the secrets."""
+        if not self._pattern:
+            return output
+        parts = ("text", "ename", "evalue", "traceback")
+        result = output | {part: self.strings(output[part]) for part in parts if part in output}
+        if "data" in output:
+            result["metadata"] = {
+                name if name in output["data"] else self.text(name): self.strings(value)
+                for name, value in output["metadata"].items()
+            }
+            result["data"] = _data(self, output["data"])
+        return result
 
     def notebook(self, notebook: dict[str, Any]) -> dict[str, Any]:
         """Return a copy of `notebook` without the secrets in sources, outputs and metadata."""
@@ -127,33 +131,34 @@ def _in_url(text: str) -> set[str]:
     octets = text.encode(errors="surrogateescape")  # the environment may hold any bytes
     return {quote(octets), quote(octets, safe=""), quote_plus(octets)}
 
+# %% ../../nbs/lib/notebook/75_redaction.ipynb #a53c0c1e
+class RedactedStream:
+    """Redact a text that comes in pieces."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor, self._held = redactor, ""
+
+    def feed(self, piece: str) -> str:
+        """Return what is known for sure of the text so far and was not returned yet."""
+        text = self._held + piece
+        cut = self._redactor.first_doubt(text)
+        self._held = text[cut:]
+        return self._redactor.text(text[:cut])
+
+    def flush(self) -> str:
+        """Return the rest."""
+        rest, self._held = self._held, ""
+        return self._redactor.text(rest)
+
 # %% ../../nbs/lib/notebook/75_redaction.ipynb #28b86ed4
 def _redact_cell(redactor: Redactor, cell: dict[str, Any]) -> None:
     """Take the secrets out of a cell."""
-    cell["source"] = _joined_or_lines(redactor, cell["source"])
+    cell["source"] = redactor.text(cell["source"])
     cell["metadata"] = _metadata(redactor, cell["metadata"])
     for name, bundle in cell.get("attachments", {}).items():
         cell["attachments"][name] = _data(redactor, bundle)
-    outputs = cell.get("outputs", ())
-    for name in ("stdout", "stderr"):
-        streams = [o for o in outputs if o["output_type"] == "stream" and o["name"] == name]
-        texts = redactor.pieces(["".join(stream["text"]) for stream in streams])
-        for stream, text in zip(streams, texts, strict=True):
-            stream["text"] = text
-    for output in outputs:
-        for part in {"ename", "evalue", "traceback"} & output.keys():
-            output[part] = redactor.strings(output[part])
-        if "data" in output:
-            output["metadata"] = {
-                name if name in output["data"] else redactor.text(name): redactor.strings(value)
-                for name, value in output["metadata"].items()
-            }
-            output["data"] = _data(redactor, output["data"])
-
-
-def _joined_or_lines(redactor: Redactor, text: str | list[str]) -> str | list[str]:
-    """Return a source, which may be stored as a list of lines, without the secrets."""
-    return redactor.text(text) if isinstance(text, str) else redactor.pieces(text)
+    if "outputs" in cell:
+        cell["outputs"] = [redactor.output(output) for output in cell["outputs"]]
 
 
 def _data(redactor: Redactor, bundle: dict[str, Any]) -> dict[str, Any]:

@@ -26,18 +26,18 @@ __all__ = ['Node', 'VOLATILE', 'WIDGET_VIEW', 'WIDGET_STATE', 'identified', 'can
 def _outputs(outputs: Sequence[Node]) -> list[Node]:
     """Return canonical outputs: streams joined between displays, texts masked."""
     result: list[Node] = []
-    streams: dict[str, str] = {}
+    streams: dict[str, list[str]] = {}
 
     def flush() -> None:
         for name in sorted(streams, key=lambda name: (name != "stdout", name)):
-            text = masked(overwritten(streams[name]))
+            text = masked(overwritten("".join(streams[name])))
             if text:
                 result.append({"output_type": "stream", "name": name, "text": text})
         streams.clear()
 
     for output in outputs:
         if output["output_type"] == "stream":
-            streams[output["name"]] = streams.get(output["name"], "") + output["text"]
+            streams.setdefault(output["name"], []).append(output["text"])
             continue
         flush()
         result.append(_display(output))

@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol
 
 from .kernel import Kernel
@@ -34,7 +35,7 @@ class Watcher(Protocol):
         """Take note of how a cell ended."""
 
     def tick(self) -> None:
-        """Do what is to be done from time to time."""
+        """Do what is to be done from time to time; raise to stop the execution."""
 
 # %% ../../nbs/lib/notebook/86_supervise.ipynb #8e1aedc1
 async def supervise(kernel: Kernel, watcher: Watcher, timeout: float | None = None) -> Ending:
@@ -44,12 +45,16 @@ async def supervise(kernel: Kernel, watcher: Watcher, timeout: float | None = No
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     ticker = asyncio.ensure_future(_tick(watcher))
+    ticker.add_done_callback(partial(_stop_if_failed, asyncio.current_task()))
     ending = Ending("cancelled")
     try:
         ending = await kernel.start(_left(deadline))
         if ending.state == "ok":
             watcher.kernel_started(kernel.pid, kernel.language)
             ending = await _run_cells(kernel, watcher, deadline)
+            kernel.client.set_widgets_metadata()
+        if ticker.done():
+            ticker.result()  # raises what made the watcher give up
         return ending
     finally:
         ticker.cancel()
@@ -64,7 +69,6 @@ async def _run_cells(kernel: Kernel, watcher: Watcher, deadline: float | None) -
         watcher.cell_ended(index, ending)
         if ending.state != "ok":
             return ending
-    kernel.client.set_widgets_metadata()
     return Ending("ok")
 
 
@@ -78,6 +82,12 @@ async def _tick(watcher: Watcher) -> None:
     while True:
         await asyncio.sleep(TICK_SECONDS)
         watcher.tick()
+
+
+def _stop_if_failed(execution: asyncio.Task[Any] | None, ticker: asyncio.Future[None]) -> None:
+    """Stop the execution if its watcher has given up."""
+    if execution and not ticker.cancelled() and ticker.exception():
+        execution.cancel()
 
 
 def run_to_end(work: Coroutine[Any, Any, Ending]) -> Ending:

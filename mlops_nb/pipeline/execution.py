@@ -28,7 +28,7 @@ from .leaks import withdraw_leaks
 from .libraries import libraries
 
 if TYPE_CHECKING:
-    from mlops_nb.notebook.journal import Watch
+    from mlops_nb.notebook.observer import Watch
 
 # %% auto #0
 __all__ = ['Order', 'order_stage', 'order_notebook', 'declared', 'execute_order']

@@ -16,6 +16,9 @@ import pytest
 
 from mlops_nb import errors
 from mlops_nb.notebook.execute import Event, Request, execute
+from mlops_nb.notebook.observer import JOURNAL
+from mlops_nb.notebook.replay import Replay
+from mlops_nb.notebook.report import render
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +78,8 @@ def test_the_same_notebook_gives_the_same_report(request_for: Make) -> None:
         ("started", 1, 4),
         ("finished", 1, 4),
     ]
-    assert sorted(path.name for path in request.kept.iterdir()) == ["outcome.json", "raw.ipynb"]
+    kept = sorted(path.name for path in request.kept.iterdir())
+    assert kept == ["journal.jsonl", "outcome.json"]
 
     execute(request)
     assert request.report.read_bytes() == first
@@ -233,7 +237,7 @@ def test_a_secret_reaches_no_file_and_no_error(request_for: Make) -> None:
     with pytest.raises(errors.CellFailed, match=r"bad \*\*\*") as caught:
         execute(request, lambda event: titles.append(event.title))
     files = {path.name: path.read_text() for path in request.kept.iterdir()}
-    assert set(files) == {"raw.ipynb", "report.ipynb", "outcome.json"}
+    assert set(files) == {"journal.jsonl", "report.ipynb", "outcome.json"}
     assert not any("hunter2-hunter2" in text for text in [*files.values(), str(caught.value)])
     assert files["report.ipynb"].count("***") >= 3
     assert outputs_of(request.kept / "report.ipynb")[1][0]["text"] == "***"
@@ -244,8 +248,9 @@ def test_a_secret_that_is_a_word_of_the_format_leaves_the_report_whole(request_f
     sources = ("print('my data')\n'the source'", "import sys\nprint('my text', file=sys.stderr)")
     request = request_for(*sources, redact=words, metadata={"stage": "train"})
     execute(request)
-    for path in (request.report, request.kept / "raw.ipynb"):
-        nbformat.validate(nbformat.read(path, as_version=4))
+    nbformat.validate(nbformat.read(request.report, as_version=4))
+    replayed = Replay(request.kept / JOURNAL)
+    assert render(replayed.notebook()) == request.report.read_text()
     first, second = outputs_of(request.report)[1:]
     assert (first[0]["text"], first[1]["data"]["text/plain"]) == ("my ***\n", "'the ***'")
     assert (second[0]["name"], second[0]["text"]) == ("stderr", "my ***\n")
