@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..core.files import refuse_unwritable
-from .observer import JOURNAL, Observer, Watch
+from .journal import JOURNAL
 from .observer import Event as Event
+from .observer import Observer, Watch
 from .outcome import Ending, Outcome, error_of
 from .prepare import Request as Request
 from .prepare import prepare

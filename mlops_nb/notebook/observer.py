@@ -17,7 +17,7 @@ from typing import Any, Literal
 from ..core.files import write_atomic
 from ..errors import JournalLost, UnwritablePath
 from .course import Course
-from .journal import Journal
+from .journal import JOURNAL, Journal
 from .outcome import Ending, Outcome, State
 from .outputs import OutputFilter, Said
 from .prepare import Prepared
@@ -26,7 +26,7 @@ from .report import render
 from .resources import Meter, Usage
 
 # %% auto #0
-__all__ = ['Watch', 'JOURNAL', 'Event', 'Observer']
+__all__ = ['Watch', 'Event', 'Observer']
 
 # %% ../../nbs/lib/notebook/87_observer.ipynb #a86a18fb
 @dataclass(frozen=True)
@@ -46,7 +46,6 @@ class Event:
 
 
 Watch = Callable[[Event], None]
-JOURNAL = "journal.jsonl"
 
 # %% ../../nbs/lib/notebook/87_observer.ipynb #0fc0f483
 class Observer:

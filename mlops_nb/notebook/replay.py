@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,12 @@ def _message(entry: Entry) -> dict[str, Any]:
         "buffers": [base64.b64decode(buffer) for buffer in entry.get("buffers", ())],
     }
 
+
+def _entries(path: Path) -> Iterator[Entry]:
+    """Yield the entries of the journal at `path`, none if it cannot be read."""
+    with contextlib.suppress(OSError):
+        yield from read_entries(path)
+
 # %% ../../nbs/lib/notebook/88_replay.ipynb #3d331d21
 KILLED = "the process that ran the notebook was killed"
 
@@ -63,23 +71,29 @@ KILLED = "the process that ran the notebook was killed"
 class Replay:
     """An execution as its journal at `path` has it.
 
+    Parameters
+    ----------
+    outputs
+        Whether outputs are wanted; states and times alone are found much faster.
+
     Raises
     ------
     UsageError
-        If the file is no journal.
+        If the file is no journal or cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, outputs: bool = True) -> None:
         is_running = is_written(path)  # asked before reading: it may end in between
-        entries = read_entries(path)
+        entries = _entries(path)
         began = next(entries, {})
         if began.get("entry") != "began":
             raise UsageError(f"{path}: not a journal", hint="see `mlops-nb recover --list`")
-        self._client = _client(began["node"])
-        self.course = Course(began, self._client.nb)
+        self._client = _client(began["node"]) if outputs else None
+        self.course = Course(began, self._client.nb if self._client else began["node"])
         for entry in entries:
             self._take(entry)
-        self._client.set_widgets_metadata()
+        if self._client:
+            self._client.set_widgets_metadata()
         self.ending = self.course.ending or Ending("running")
         if self.course.ending is None and not is_running:
             self.ending = Ending("killed:signal", KILLED)
@@ -87,10 +101,10 @@ class Replay:
 
     def _take(self, entry: Entry) -> None:
         """Let `entry` happen again."""
-        if entry["entry"] == "message":
+        if self._client and entry["entry"] == "message":
             cell = self._client.nb.cells[entry["cell"]]
             self._client.process_message(_message(entry), cell, entry["cell"])
-        elif entry["entry"] == "cell":
+        elif self._client and entry["entry"] == "cell":
             self._client.clear_before_next_output = False
         self.course.take(entry)
 

@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..core.project import Project
+from ..errors import UsageError, did_you_mean
+from ..notebook.journal import JOURNAL, is_written
 
 # %% auto #0
-__all__ = ['executions_folder', 'new_folder', 'remove_executions']
+__all__ = ['executions_folder', 'new_folder', 'execution_folders', 'find_journal', 'remove_executions']
 
 # %% ../../nbs/lib/pipeline/88_executions.ipynb #ccc34035
-_FOLDER = re.compile(r"^\d{8}T\d{6}(\.\d{3})?-.+-(?P<process>\d+)$")
+_FOLDER = re.compile(r"^\d{8}T\d{6}(\.\d{3})?-(?P<stage>.+?)(-[0-9a-f]{8})?(-\d+)?$")
 
 
 def executions_folder(project: Project | None) -> Path:
@@ -33,24 +35,51 @@ def new_folder(executions: Path, name: str) -> Path:
     """Return a folder for an execution of `name` that begins now; it is not made yet."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]  # to the millisecond
     # One process may begin several at once; the random part tells them apart.
-    return executions / f"{stamp}-{name}-{secrets.token_hex(4)}-{os.getpid()}"
+    return executions / f"{stamp}-{name}-{secrets.token_hex(4)}"
+
+
+def execution_folders(executions: Path) -> list[Path]:
+    """Return the folders of the executions in `executions`, oldest first."""
+    if not executions.is_dir():
+        return []
+    return sorted(path for path in executions.iterdir() if _FOLDER.match(path.name))
 
 # %% ../../nbs/lib/pipeline/88_executions.ipynb #0455d4db
+def find_journal(named: str, folders: list[Path]) -> Path:
+    """Return the journal of the execution that `named` stands for, of those in `folders`.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or there are several.
+    """
+    path = Path(named)
+    if path.exists():
+        return path / JOURNAL if path.is_dir() else path
+    stages = {_stage(folder): folder for folder in sorted(folders, key=lambda f: f.name)}
+    if named in stages:
+        return stages[named] / JOURNAL
+    found = [folder for folder in folders if folder.name.startswith(named)]
+    if len(found) > 1:
+        several = ", ".join(folder.name for folder in found[:3])
+        raise UsageError(f"`{named}` stands for several executions: {several}", hint="give more")
+    if not found:
+        known = did_you_mean(named, stages) if stages else "see `mlops-nb recover --list`"
+        raise UsageError(f"no execution `{named}`", hint=known)
+    return found[0] / JOURNAL
+
+
+def _stage(folder: Path) -> str:
+    """Return the name of the stage or notebook that was executed in `folder`."""
+    match = _FOLDER.match(folder.name)
+    return match["stage"] if match else ""
+
+# %% ../../nbs/lib/pipeline/88_executions.ipynb #6cc7fe50
 def remove_executions(executions: Path, *, keep: int) -> tuple[Path, ...]:
     """Remove all but the newest `keep` folders of `executions`, and return those removed."""
-    if not executions.is_dir():
-        return ()
-    found = sorted(path for path in executions.iterdir() if _FOLDER.match(path.name))
+    found = execution_folders(executions)
     old = found[: max(0, len(found) - keep)]
-    removed = tuple(path for path in old if not _may_run(path))
+    removed = tuple(path for path in old if not is_written(path / JOURNAL))
     for path in removed:
         shutil.rmtree(path)
     return removed
-
-
-def _may_run(folder: Path) -> bool:
-    """Return whether the process that made `folder` is still there."""
-    import psutil
-
-    match = _FOLDER.match(folder.name)
-    return match is not None and psutil.pid_exists(int(match["process"]))

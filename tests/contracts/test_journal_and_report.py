@@ -18,8 +18,7 @@ import pytest
 
 from mlops_nb.errors import ExecutionError
 from mlops_nb.notebook.execute import Request, execute
-from mlops_nb.notebook.journal import read_entries
-from mlops_nb.notebook.observer import JOURNAL
+from mlops_nb.notebook.journal import JOURNAL, read_entries
 from mlops_nb.notebook.replay import KILLED, Replay
 from mlops_nb.notebook.report import render
 

@@ -667,3 +667,48 @@ def test_a_conf_edit_makes_stale_only_what_depends_on_it(shop: Shop) -> None:
     assert states["prepare"] == []
     assert states["train"] == ["parameters changed: shrink"]
     assert states["evaluate"] == ["waits for train"]
+
+
+# What a killed execution leaves
+
+
+def test_an_execution_whose_process_was_killed_can_be_recovered(sleeper: Shop) -> None:
+    command = [sys.executable, "-m", "mlops_nb", "execute", "a.ipynb"]
+    process = subprocess.Popen(command, cwd=sleeper.root, env=environment())
+    wait_for(sleeper.path("pid"))
+    (running,) = json.loads(sleeper.tool("recover", "--list", "--json").stdout)
+    process.kill()
+    process.wait()
+    assert kernel_is_gone(sleeper)
+    (killed,) = json.loads(sleeper.tool("recover", "--list", "--json").stdout)
+    assert (running["state"], killed["state"]) == ("running", "killed:signal")
+    assert killed["execution"] in sleeper.tool("recover", "--list").stdout
+
+    done = sleeper.tool("recover", "a")
+    assert done.stdout == "a.ipynb: killed:signal, 1 of 3 cells, a-recovered.ipynb\n"
+    assert states(sleeper.path("a-recovered.ipynb")) == ["ok", "killed:signal", "pending"]
+    assert printed(sleeper.path("a-recovered.ipynb"))[:2] == ["one", "asleep"]
+
+    sleeper.tool("recover", killed["folder"], "-o", "page.html")
+    page = sleeper.text("page.html")
+    assert page.startswith("<!DOCTYPE html>") and "asleep" in page and "was killed" in page
+
+
+def test_recover_says_in_one_line_what_it_cannot_do(plain: Shop) -> None:
+    write_notebook(plain.path("a.ipynb"), "print(1)")
+    plain.tool("execute", "a.ipynb")
+    plain.tool("recover", "a")
+    before = plain.text("a-recovered.ipynb")
+    plain.path("notes.txt").write_text("not a journal")
+
+    for arguments, said in {
+        ("a",): "a-recovered.ipynb exists; choose a name with -o",
+        ("b",): "no execution `b`; known: a",
+        ("notes.txt",): "notes.txt: not a journal",
+        ("a", "-o", "notes.txt/x.ipynb"): "cannot be written",
+        ("a", "--list"): "name one execution, or ask for --list",
+        (): "name one execution, or ask for --list",
+    }.items():
+        done = plain.tool("recover", *arguments, code=2)
+        assert said in done.stderr.splitlines()[-1], done.stderr
+    assert plain.text("a-recovered.ipynb") == before

@@ -16,7 +16,7 @@ import pytest
 
 from mlops_nb import errors
 from mlops_nb.notebook.execute import Event, Request, execute
-from mlops_nb.notebook.observer import JOURNAL
+from mlops_nb.notebook.journal import JOURNAL
 from mlops_nb.notebook.replay import Replay
 from mlops_nb.notebook.report import render
 

@@ -92,9 +92,7 @@ def test_a_cell_that_ends_its_process_is_killed_whatever_it_says(tmp_path: Path,
     assert nobody_works_in(tmp_path)
 
 
-def test_output_that_is_not_utf_8_is_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_output_that_is_not_utf_8_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTEST_CURRENT_TEST")  # ipykernel would leave the descriptors alone
     raw = "import os, time\nos.write(1, b'caf\\xe9 ok\\n')\ntime.sleep(1)  # a thread reads it"
     assert run(tmp_path, raw, "print('\\udce9')", "1").state == "ok"

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import re
 from pathlib import Path
 
-from mlops_nb.pipeline.executions import new_folder, remove_executions
+import pytest
+
+from mlops_nb.errors import UsageError
+from mlops_nb.notebook.journal import JOURNAL, Journal
+from mlops_nb.pipeline.executions import (
+    execution_folders,
+    find_journal,
+    new_folder,
+    remove_executions,
+)
 
 NOBODY = 2**22 + 1  # above the highest process id that Linux gives
 
@@ -34,6 +43,37 @@ def test_the_older_are_removed_whichever_version_made_them(tmp_path: Path) -> No
 
 
 def test_an_execution_that_may_still_run_is_kept(tmp_path: Path) -> None:
-    (running := new_folder(tmp_path, "train")).mkdir()
-    assert running.name.endswith(f"-{os.getpid()}")
-    assert remove_executions(tmp_path, keep=0) == () and running.exists()
+    running = Journal(new_folder(tmp_path, "train") / JOURNAL)
+    assert remove_executions(tmp_path, keep=0) == () and running.path.exists()
+    running.close()
+    assert remove_executions(tmp_path, keep=0) == (running.path.parent,)
+
+
+def test_an_execution_is_found_by_stage_by_name_and_by_path(tmp_path: Path) -> None:
+    names = ["20130101T0515-train", "20130102T0515-train", "20130103T0515-my-stage"]
+    names = [f"{day[:13]}00.000{day[13:]}-0a1b2c3d" for day in names]
+    folders = [tmp_path / name for name in names]
+    for folder in folders:
+        folder.mkdir()
+    found = execution_folders(tmp_path)
+    assert found == folders
+    assert find_journal("train", found) == folders[1] / JOURNAL
+    assert find_journal("my-stage", found) == folders[2] / JOURNAL
+    assert find_journal("20130101", found) == folders[0] / JOURNAL
+    assert find_journal(str(folders[0]), []) == folders[0] / JOURNAL
+    (folders[0] / JOURNAL).touch()
+    assert find_journal(str(folders[0] / JOURNAL), []) == folders[0] / JOURNAL
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("trian", "no execution `trian`; did you mean `train`?"),
+        ("2013", "`2013` stands for several executions"),
+        ("2014", "no execution `2014`; known: train"),
+    ],
+)
+def test_an_execution_that_is_not_known_is_one_line(tmp_path: Path, named: str, said: str) -> None:
+    folders = [tmp_path / f"2013010{day}T051500.000-train-0a1b2c3d" for day in (1, 2)]
+    with pytest.raises(UsageError, match=re.escape(said)):
+        find_journal(named, folders)
