@@ -302,15 +302,9 @@ class ExecutionTimeout(ExecutionError):
 
     exit_code = 124
 
-    def __init__(
-        self, notebook: str, cell: int | None, seconds: float, *, report: Path | None
-    ) -> None:
-        self.notebook, self.seconds = notebook, seconds
-        super().__init__(
-            f"{notebook}, {_place(cell)}: not finished after {seconds:g} s",
-            report=report,
-            cell=cell,
-        )
+    def __init__(self, notebook: str, cell: int | None, cause: str, *, report: Path | None) -> None:
+        self.notebook, self.cause = notebook, cause
+        super().__init__(f"{notebook}, {_place(cell)}: {cause}", report=report, cell=cell)
 
 
 class ExecutionCancelled(ExecutionError):

@@ -45,6 +45,17 @@ notebook_argument = click.argument("notebook", type=click.Path(path_type=Path))
     metavar="SECONDS",
     help="Stop after this time; exit with 124.",
 )
+@click.option(
+    "--cell-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Stop when one cell takes longer.",
+)
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="What the kernel and its children may have, as 512M or 2G; exit with 3.",
+)
 @click.option("--kernel", metavar="NAME", help="Use this Jupyter kernel instead of the notebook's.")
 @json_option
 def execute(
@@ -52,6 +63,8 @@ def execute(
     output: Path | None,
     assignments: tuple[str, ...],
     timeout: float | None,
+    cell_timeout: float | None,
+    memory: str | None,
     kernel: str | None,
     as_json: bool,
 ) -> None:
@@ -61,13 +74,15 @@ def execute(
     params.yaml; its report is replaced only when it ran to its end. Any other notebook runs where
     you are, as papermill would run it; its report (./NAME-report.ipynb) tells also how it failed.
     """
+    from mlops_nb.notebook.limits import Limits, parse_size
     from mlops_nb.pipeline.execution import execute_order, order_notebook
 
     from .progress import Progress
 
+    limits = Limits(timeout, cell_timeout, parse_size(memory) if memory else None)
     order = order_notebook(notebook, assignments, output)
     with Progress(order.name) as progress:
-        outcome = execute_order(order, kernel=kernel, timeout=timeout, watch=progress.watch)
+        outcome = execute_order(order, kernel=kernel, limits=limits, watch=progress.watch)
     if as_json:
         print_json(outcome.to_json())
     else:

@@ -22,6 +22,7 @@ def pace_output(piece: int) -> None:
     import contextlib
     import sys
 
+    xpub_nodrop = 69  # zmq.h; a socket is used in its own thread only
     shell = __import__("IPython").get_ipython()
     shell._tee = lambda channel: contextlib.nullcontext()
 
@@ -49,7 +50,7 @@ def pace_output(piece: int) -> None:
         for stream in streams:
             thread = getattr(stream, "pub_thread", None)
             if thread is not None:  # else it is not ipykernel's
-                thread.socket.setsockopt(69, 1)  # ZMQ_XPUB_NODROP
+                thread.schedule(lambda socket=thread.socket: socket.setsockopt(xpub_nodrop, 1))
                 stream.write = paced(stream, stream.write)
 
     shell.events.register("pre_execute", begin)

@@ -16,7 +16,7 @@ from .prepare import Prepared
 from .report import Node, canonical, unfinished
 
 # %% auto #0
-__all__ = ['failing_line', 'Course']
+__all__ = ['LAST_OUTPUT', 'failing_line', 'last_output', 'Course']
 
 # %% ../../nbs/lib/notebook/84_course.ipynb #2576b7f0
 def failing_line(outputs: list[Node], execution_count: int | None) -> int | None:
@@ -28,6 +28,16 @@ def failing_line(outputs: list[Node], execution_count: int | None) -> int | None
         if found:
             return int(found.group(1))
     return None
+
+# %% ../../nbs/lib/notebook/84_course.ipynb #38da3776
+LAST_OUTPUT = 2000
+"""How many characters of a cell's last output are kept with its failure."""
+
+
+def last_output(outputs: list[Node]) -> str:
+    """Return the end of what the cell with these outputs printed."""
+    printed = "".join(o["text"][-LAST_OUTPUT:] for o in outputs if o["output_type"] == "stream")
+    return printed[-LAST_OUTPUT:].strip()
 
 # %% ../../nbs/lib/notebook/84_course.ipynb #72d0ca11
 class Course:
@@ -78,7 +88,7 @@ class Course:
     def ending(self) -> Ending | None:
         """How it ended, if that is known."""
         said = self._ended
-        keys = ("state", "cause", "name", "message")
+        keys = ("state", "cause", "name", "message", "signal")
         return None if said is None else Ending(*(said[key] for key in keys))
 
     def report(self) -> Node:
@@ -118,7 +128,7 @@ class Course:
     def _failure(self, ending: Ending) -> Failure:
         """Return the error of a run that did not finish, with the author's cell and line."""
         name, message = ending.name or ending.state, ending.message or ending.cause
-        number, line, source = self._number(), None, ""
+        number, line, source, output = self._number(), None, "", ""
         if self.current is None or self.cells[self.current].state == "ok":
             number = None  # no cell is to blame
         elif self.cells[self.current].number is not None:
@@ -126,7 +136,8 @@ class Course:
             line = failing_line(filled["outputs"], filled["execution_count"])
             lines = self.prepared.notebook["cells"][self.current]["source"].splitlines()
             source = lines[line - 1].strip() if line and line <= len(lines) else ""
-        return Failure(name, message, number, line, source)
+            output = last_output(filled["outputs"])
+        return Failure(name, message, number, line, source, ending.signal, output)
 
     def _number(self) -> int | None:
         """Return the author's number of the current cell; injected values count as their cell."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .. import errors
 from ..core.files import refuse_unwritable
 from .journal import JOURNAL
+from .limits import NO_LIMITS, Limits
 from .observer import Event as Event
 from .observer import Observer, Watch
 from .outcome import Ending, Outcome, error_of
@@ -118,10 +119,10 @@ class Engine:
         watcher: Watcher,
         launch: Launch,
         *,
-        seconds: float | None = None,
+        limits: Limits = NO_LIMITS,
         **traits: Any,
     ) -> tuple[Ending, str]:
-        """Run `manager.nb` in at most `seconds`; return how it ended and what the kernel logged.
+        """Run `manager.nb` within `limits`; return how it ended and what the kernel logged.
 
         `traits` are settings of papermill's notebook client.
         """
@@ -133,7 +134,7 @@ class Engine:
         settings = {"iopub_timeout": 60, "log": silent} | traits
         kernel = Kernel(launch, lambda km: _client_class()(manager, km=km, **settings))
         try:
-            return run_to_end(supervise(kernel, watcher, seconds)), kernel.log()
+            return run_to_end(supervise(kernel, watcher, limits)), kernel.log()
         except KeyboardInterrupt:  # pressed again while the kernel was being ended
             return Ending("cancelled", "interrupted"), kernel.log()
         finally:
@@ -255,9 +256,10 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     refuse_missing_kernel(name, request.where)
     nb = nbformat.from_dict(prepared.notebook)  # type: ignore[no-untyped-call]
     observer = Observer(prepared, nb, request.kept, name, redactor, watch)
-    launch = Launch(name, request.cwd, request.environ, request.imports)
+    memory = request.limits.memory_bytes
+    launch = Launch(name, request.cwd, request.environ, request.imports, memory)
     try:
-        ending, log = Engine.run(observer, observer, launch, seconds=request.timeout)
+        ending, log = Engine.run(observer, observer, launch, limits=request.limits)
         missing = request.missing() if ending.state == "ok" else ()
         if missing:
             message = f"did not write {', '.join(missing)}"
@@ -267,7 +269,7 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     except errors.UnwritablePath as why:
         raise observer.give_up(why) from None
     if outcome.state != "ok":
-        raise error_of(outcome, missing=missing, seconds=request.timeout or 0.0)
+        raise error_of(outcome, missing=missing)
     return outcome
 
 

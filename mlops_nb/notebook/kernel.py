@@ -26,31 +26,36 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 from ..errors import KernelNotInstalled
 from .agent import START
+from .limits import GUARD_SECONDS, MemoryGuard
 from .outcome import Ending, State
-from .resources import oom_kills
+from .resources import OomCounter
 from ..warm.provisioner import WarmProvisioner
 
 INTERRUPT_SECONDS = 3.0
 """How long an interrupted cell may take to raise before the kernel is killed."""
+LAST_WORDS_SECONDS = 0.3
+"""How long to read what a kernel has sent before it died."""
 SHUTDOWN_SECONDS = 10.0
 """How long a kernel may take to flush its files and run its exit hooks before it is killed."""
 
 # %% auto #0
-__all__ = ['INTERRUPT_SECONDS', 'SHUTDOWN_SECONDS', 'LONGEST_SOCKET_PATH', 'ECHO_SECONDS', 'START_SECONDS', 'EXIT', 'Launch',
-           'refuse_missing_kernel', 'Kernel']
+__all__ = ['INTERRUPT_SECONDS', 'LAST_WORDS_SECONDS', 'SHUTDOWN_SECONDS', 'LONGEST_SOCKET_PATH', 'ECHO_SECONDS', 'START_SECONDS',
+           'EXIT', 'Launch', 'refuse_missing_kernel', 'Kernel']
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #23fa3e59
 @dataclass(frozen=True)
 class Launch:
     """A kernel to start: its name, its directory, and what its environment has beside ours.
 
-    `imports` are installed modules that the notebook uses, for a warm start the next time.
+    `imports` are installed modules that the notebook uses, for a warm start the next time;
+    `memory_bytes` is what the kernel and its children may have together.
     """
 
     name: str
     cwd: Path
     environ: Mapping[str, str]
     imports: tuple[str, ...] = ()
+    memory_bytes: int | None = None
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #86570119
 def refuse_missing_kernel(name: str, where: str) -> None:
@@ -148,7 +153,9 @@ class Kernel:
         _listen_in(self._folder, self._manager)
         self._provisioner = _own_provisioner(self._manager, launch.imports)
         self._process: subprocess.Popen[bytes] | None = None
-        self._ooms: int | None = None
+        self._ooms: OomCounter | None = None
+        self._guard: MemoryGuard | None = None
+        self._gone: asyncio.Future[None] | None = None
         self.client = connect(self._manager)
         self.language: Mapping[str, Any] = {}
 
@@ -185,7 +192,7 @@ class Kernel:
                 cwd=str(self._launch.cwd), env=environ, stdout=log, stderr=log
             )
         self._process = getattr(self._manager.provisioner, "process", None)
-        self._ooms = oom_kills(os.getpid())  # the kernel is in our control group
+        self._gone = asyncio.ensure_future(self._watch())
         self.client.kc = self._manager.client()
         self.client.kc.start_channels(stdin=False, hb=False, control=False)
         self.client.kc.allow_stdin = False
@@ -193,15 +200,30 @@ class Kernel:
         if _is_ipykernel(self._manager):  # whose shell does one thing after the other
             self.client.kc.execute(START, silent=True, store_history=False, allow_stdin=False)
 
+    async def _watch(self) -> None:
+        """Keep the process within its memory; return when it has ended."""
+        self._ooms = OomCounter(self.pid)
+        if self._launch.memory_bytes is not None:
+            self._guard = MemoryGuard(self.pid, self._launch.memory_bytes)
+        gone = _end_of(self.pid)
+        while not gone.done():
+            await asyncio.wait({gone}, timeout=GUARD_SECONDS if self._guard else None)
+            if self._guard:
+                self._guard.look()
+
     async def run(self, cell: Any, index: int, limit: float | None) -> Ending:
         """Run one cell for at most `limit` seconds; say how it ended."""
         job = asyncio.ensure_future(self.client.async_execute_cell(cell, index))
-        stopped = await _done_or_stopped(job, limit)
+        assert self._gone is not None
+        stopped = await _done_or_stopped(job, limit, self._gone)
+        if stopped == "killed:signal":
+            await _done_or_stopped(job, LAST_WORDS_SECONDS)
+            await _let_go(job)
+            return self._death()
         if stopped:
             await self._interrupt(job)
-            return Ending(
-                stopped, "not finished in time" if stopped == "timeout" else "interrupted"
-            )
+            late = "not finished in time"
+            return Ending(stopped, late if stopped == "timeout" else "interrupted")
         try:
             job.result()
         except CellExecutionError as error:
@@ -217,9 +239,7 @@ class Kernel:
         with contextlib.suppress(RuntimeError, OSError):
             await self._manager.interrupt_kernel()
         await _done_or_stopped(job, INTERRUPT_SECONDS)
-        job.cancel()
-        await asyncio.wait({job})
-        job.cancelled() or job.exception()  # retrieved: what it raised is in the cell's outputs
+        await _let_go(job)
 
     def _death(self, otherwise: str = "") -> Ending:
         """Say what the kernel died of."""
@@ -229,11 +249,13 @@ class Kernel:
         if status >= 0:
             last = next(iter(self.log().strip().splitlines()[-1:]), "")
             return Ending("killed:signal", f"exited with status {status}" + (last and f": {last}"))
-        cause = f"killed by {_signal_name(-status)}"
-        ooms = oom_kills(os.getpid())
-        if -status == signal.SIGKILL and ooms is not None and ooms > (self._ooms or 0):
-            return Ending("killed:oom", f"{cause}, out of memory")
-        return Ending("killed:signal", cause)
+        name = _signal_name(-status)
+        if self._guard and self._guard.exceeded:
+            peak = self._guard.peak_bytes
+            return Ending("killed:oom", self._guard.exceeded, signal=name, memory_bytes=peak)
+        if -status == signal.SIGKILL and self._ooms and self._ooms.has_grown():
+            return Ending("killed:oom", f"killed by {name}, out of memory", signal=name)
+        return Ending("killed:signal", f"killed by {name}", signal=name)
 
     def log(self) -> str:
         """Return what the kernel process wrote outside of cells, which explains a failed start."""
@@ -242,6 +264,8 @@ class Kernel:
 
     async def end(self, *, graceful: bool) -> None:
         """End the kernel; nothing, not even Ctrl-C, leaves it running."""
+        if self._gone:
+            self._gone.cancel()
         job = asyncio.ensure_future(self._end(graceful=graceful))
         while not job.done():
             await _done_or_stopped(job, None)
@@ -283,13 +307,51 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #7fd5b0b4
-async def _done_or_stopped(job: asyncio.Future[Any], limit: float | None) -> State | None:
-    """Wait for `job`; return why the wait was given up, or `None` if it is done."""
+async def _done_or_stopped(
+    job: asyncio.Future[Any], limit: float | None, gone: asyncio.Future[None] | None = None
+) -> State | None:
+    """Wait for `job`; return why the wait was given up, or `None` if it is done.
+
+    `gone` is the end of the process that does the job.
+    """
     try:
-        await asyncio.wait({job}, timeout=limit)
+        jobs = {job} if gone is None else {job, gone}
+        await asyncio.wait(jobs, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task:
             task.uncancel()
         return "cancelled"
-    return None if job.done() else "timeout"
+    if job.done():
+        return None
+    return "killed:signal" if gone is not None and gone.done() else "timeout"
+
+
+async def _let_go(job: asyncio.Future[Any]) -> None:
+    """Cancel `job`; what it raises is in the cell's outputs."""
+    job.cancel()
+    await asyncio.wait({job})
+    job.cancelled() or job.exception()
+
+
+def _end_of(pid: int) -> asyncio.Future[None]:
+    """Return a future that is done when process `pid` has ended."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (AttributeError, OSError):  # no Linux: nbclient looks every second
+        return ended
+
+    def note() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    loop.add_reader(descriptor, note)
+
+    def close(_: object) -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+    ended.add_done_callback(close)
+    return ended

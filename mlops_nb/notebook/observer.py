@@ -9,7 +9,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -127,12 +127,11 @@ class Observer:
             return
         for said in self._filter.rest():  # the kernel did not come to say that it is idle
             self._add(index, said)
-        usage = self._meter.end() if self._meter else Usage(0.0, None)
-        took = {
-            "wall_seconds": round(time.monotonic() - self._cell_clock, 3),
-            "cpu_seconds": usage.cpu_seconds,
-            "peak_memory_bytes": usage.peak_memory_bytes,
-        }
+        usage = self._meter.end() if self._meter else Usage()
+        if ending.memory_bytes:  # what nobody can look at any more
+            peak = max(usage.peak_memory_bytes or 0, ending.memory_bytes)
+            usage = replace(usage, peak_memory_bytes=peak)
+        took = {"wall_seconds": round(time.monotonic() - self._cell_clock, 3), **vars(usage)}
         self._note("cell_ended", cell=index, state=ending.state, took=took)
         self._tell("finished", index)
 
@@ -214,6 +213,7 @@ class Observer:
             cause=clean(ending.cause),
             name=clean(ending.name),
             message=clean(ending.message),
+            signal=ending.signal,
             report=str(report),
             cpu_seconds=round(self._meter.total_cpu_seconds, 3) if self._meter else 0.0,
         )

@@ -32,12 +32,18 @@ State = Literal[
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #9a7bb473
 @dataclass(frozen=True)
 class Ending:
-    """How a cell or a notebook ended; `name` and `message` are those of a raised error."""
+    """How a cell or a notebook ended.
+
+    `name` and `message` are those of a raised error, `signal` is the name of the one that killed,
+    `memory_bytes` what it had when it was killed for it.
+    """
 
     state: State
     cause: str = ""
     name: str = ""
     message: str = ""
+    signal: str = ""
+    memory_bytes: int | None = None
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #078f5b83
 @dataclass(frozen=True)
@@ -50,17 +56,24 @@ class CellOutcome:
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an execution did not finish: the error, and the author's cell and line if known."""
+    """Why an execution did not finish: the error, and the author's cell and line if known.
+
+    `signal` is the name of the one that killed the kernel; `output` is what the cell said last.
+    """
 
     name: str
     message: str
     cell: int | None = None
     line: int | None = None
     source: str = ""
+    signal: str = ""
+    output: str = ""
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #8b375278
 @dataclass(frozen=True)
@@ -94,26 +107,22 @@ class Outcome:
         return cls(**{**value, "cells": cells, "error": error})
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #f784ac41
-def error_of(
-    outcome: Outcome, *, missing: Iterable[str] = (), seconds: float = 0.0
-) -> errors.ExecutionError:
+def error_of(outcome: Outcome, *, missing: Iterable[str] = ()) -> errors.ExecutionError:
     """Return the error that says why the notebook did not run to its end.
 
     Parameters
     ----------
     missing
         The outputs that were not written, if that is why.
-    seconds
-        What was allowed, if the time was up.
     """
     failure = outcome.error or Failure(outcome.state, "")
-    error = _error_of(outcome, failure, tuple(missing), seconds)
+    error = _error_of(outcome, failure, tuple(missing))
     error.outcome = outcome.to_json()
     return error
 
 
 def _error_of(
-    outcome: Outcome, failure: Failure, missing: tuple[str, ...], seconds: float
+    outcome: Outcome, failure: Failure, missing: tuple[str, ...]
 ) -> errors.ExecutionError:
     """Return the error of the class that fits."""
     where, cell = outcome.notebook, failure.cell
@@ -126,7 +135,7 @@ def _error_of(
             where, cell or 0, line, source, name, failure.message, report=report
         )
     if outcome.state == "timeout":
-        return errors.ExecutionTimeout(where, cell, seconds, report=report)
+        return errors.ExecutionTimeout(where, cell, failure.message, report=report)
     if outcome.state == "cancelled":
         return errors.ExecutionCancelled(where, cell, report=report)
     return errors.KernelKilled(where, cell, failure.message, report=report)

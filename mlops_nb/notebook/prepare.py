@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .document import read_notebook
+from .limits import NO_LIMITS, Limits
 from .report import Node, identified
 
 # %% auto #0
@@ -38,8 +39,8 @@ class Request:
         The source of a cell put after the one tagged `parameters`; no cell if it is empty.
     kernel
         The kernel's name; by default the one that the notebook asks for.
-    timeout
-        The seconds that everything together may take.
+    limits
+        The time and the memory that it may take.
     environ
         What the kernel's environment has beside ours.
     redact
@@ -62,7 +63,7 @@ class Request:
     kept: Path
     injected: str | None = None
     kernel: str | None = None
-    timeout: float | None = None
+    limits: Limits = NO_LIMITS
     environ: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     redact: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

@@ -10,13 +10,15 @@ import contextlib
 import time
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
 from .kernel import Kernel
+from .limits import NO_LIMITS, Limits
 from .outcome import Ending
 
-TICK_SECONDS = 0.5
+TICK_SECONDS = 0.2
 
 # %% auto #0
 __all__ = ['TICK_SECONDS', 'Watcher', 'supervise', 'run_to_end']
@@ -38,20 +40,19 @@ class Watcher(Protocol):
         """Do what is to be done from time to time; raise to stop the execution."""
 
 # %% ../../nbs/lib/notebook/86_supervise.ipynb #8e1aedc1
-async def supervise(kernel: Kernel, watcher: Watcher, timeout: float | None = None) -> Ending:
-    """Run every cell of the kernel's notebook; the kernel is gone when this returns.
-
-    `timeout` is the time in seconds for everything, the kernel's start included.
-    """
-    deadline = None if timeout is None else time.monotonic() + timeout
+async def supervise(kernel: Kernel, watcher: Watcher, limits: Limits = NO_LIMITS) -> Ending:
+    """Run every cell of the kernel's notebook; the kernel is gone when this returns."""
+    deadline = None if limits.seconds is None else time.monotonic() + limits.seconds
     ticker = asyncio.ensure_future(_tick(watcher))
     ticker.add_done_callback(partial(_stop_if_failed, asyncio.current_task()))
     ending = Ending("cancelled")
     try:
         ending = await kernel.start(_left(deadline))
+        if ending.state == "timeout":
+            ending = _late(ending, limits.seconds)
         if ending.state == "ok":
             watcher.kernel_started(kernel.pid, kernel.language)
-            ending = await _run_cells(kernel, watcher, deadline)
+            ending = await _run_cells(kernel, watcher, limits, deadline)
             kernel.client.set_widgets_metadata()
         if ticker.done():
             ticker.result()  # raises what made the watcher give up
@@ -61,15 +62,26 @@ async def supervise(kernel: Kernel, watcher: Watcher, timeout: float | None = No
         await kernel.end(graceful=ending.state in ("ok", "error"))
 
 
-async def _run_cells(kernel: Kernel, watcher: Watcher, deadline: float | None) -> Ending:
+async def _run_cells(
+    kernel: Kernel, watcher: Watcher, limits: Limits, deadline: float | None
+) -> Ending:
     """Run the cells in order until one does not end well."""
     for index, cell in enumerate(kernel.client.nb.cells):
         watcher.cell_started(index)
-        ending = await kernel.run(cell, index, _left(deadline))
+        left = _left(deadline)
+        is_last = left is not None and left <= (limits.cell_seconds or left)
+        ending = await kernel.run(cell, index, left if is_last else limits.cell_seconds)
+        if ending.state == "timeout":
+            ending = _late(ending, limits.seconds if is_last else limits.cell_seconds)
         watcher.cell_ended(index, ending)
         if ending.state != "ok":
             return ending
     return Ending("ok")
+
+
+def _late(ending: Ending, allowed: float | None) -> Ending:
+    """Return the ending of what was not finished in the time that was allowed."""
+    return ending if allowed is None else replace(ending, cause=f"not finished after {allowed:g} s")
 
 
 def _left(deadline: float | None) -> float | None:

@@ -16,6 +16,7 @@ from ..core.files import refuse_unwritable, write_atomic
 from ..core.project import Project, enclosing_project
 from ..errors import ExecutionError, NotebookError, PortError, UsageError
 from ..notebook.document import Document, read_document
+from ..notebook.limits import NO_LIMITS, Limits
 from ..notebook.outcome import Outcome
 from ..notebook.ports import Secret
 from ..notebook.prepare import Request
@@ -143,7 +144,7 @@ def execute_order(
     order: Order,
     *,
     kernel: str | None = None,
-    timeout: float | None = None,
+    limits: Limits = NO_LIMITS,
     watch: Watch = lambda event: None,
 ) -> Outcome:
     """Execute what `order` says, and return the outcome.
@@ -152,8 +153,8 @@ def execute_order(
     ----------
     kernel
         The Jupyter kernel to use instead of the notebook's own.
-    timeout
-        How many seconds the whole notebook may take.
+    limits
+        The time and the memory that the notebook may take.
     watch
         Is called with each event of the execution, for progress.
 
@@ -167,7 +168,7 @@ def execute_order(
     """
     from mlops_nb.notebook.execute import execute
 
-    request = _request(order, kernel, timeout)
+    request = _request(order, kernel, limits)
     refuse_unwritable(order.report)
     for path in request.outputs:
         refuse_unwritable(order.root / path, may_be_directory=True)
@@ -181,7 +182,7 @@ def execute_order(
         raise
 
 
-def _request(order: Order, kernel: str | None, timeout: float | None) -> Request:
+def _request(order: Order, kernel: str | None, limits: Limits) -> Request:
     """Return what is asked of the notebook's executor."""
     secrets = _secret_values(order)
     return Request(
@@ -191,7 +192,7 @@ def _request(order: Order, kernel: str | None, timeout: float | None) -> Request
         report=order.report,
         kept=new_folder(executions_folder(order.project), order.name),
         kernel=kernel,
-        timeout=timeout,
+        limits=limits,
         environ={**order.binding.environ, "MLOPS_NB_NOTEBOOK": str(order.document.path.resolve())},
         redact=secrets,
         metadata=_metadata(order),

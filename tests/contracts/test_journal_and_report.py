@@ -19,6 +19,7 @@ import pytest
 from mlops_nb.errors import ExecutionError
 from mlops_nb.notebook.execute import Request, execute
 from mlops_nb.notebook.journal import JOURNAL, read_entries
+from mlops_nb.notebook.limits import Limits
 from mlops_nb.notebook.replay import KILLED, Replay
 from mlops_nb.notebook.report import render
 
@@ -66,8 +67,8 @@ def request(folder: Path, sources: tuple[str, ...], **options: object) -> Reques
 
 @pytest.mark.parametrize("name", CELLS)
 def test_a_replay_is_the_report_and_the_outcome(name: str, tmp_path: Path) -> None:
-    limit = 5.0 if name == "too late" else None
-    asked = request(tmp_path, CELLS[name], timeout=limit, redact=("hunter2",))
+    limits = Limits(5.0 if name == "too late" else None)
+    asked = request(tmp_path, CELLS[name], limits=limits, redact=("hunter2",))
     with contextlib.suppress(ExecutionError):
         execute(asked)
     outcome = json.loads((asked.kept / "outcome.json").read_text())
@@ -100,15 +101,15 @@ def runner(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def wait_for(path: Path, entry: str, cell: int) -> None:
-    """Wait until the journal at `path` has an `entry` of `cell`."""
+def wait_for(path: Path, kind: str, cell: int) -> None:
+    """Wait until the journal at `path` has a message of `cell`."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
-            if any((e["entry"], e.get("cell")) == (entry, cell) for e in read_entries(path)):
+            if any((e.get("type"), e.get("cell")) == (kind, cell) for e in read_entries(path)):
                 return
         time.sleep(0.02)
-    raise AssertionError(f"no {entry} of cell {cell}")
+    raise AssertionError(f"no {kind} of cell {cell}")
 
 
 def left_in(folder: Path) -> list[psutil.Process]:
@@ -122,7 +123,7 @@ def test_an_execution_can_be_read_while_it_runs_and_after_its_process_was_killed
     request(tmp_path, SLOW)
     journal = tmp_path / "kept" / JOURNAL
     with runner(tmp_path) as process:
-        wait_for(journal, "message", 1)
+        wait_for(journal, "stream", 1)
         running = Replay(journal)
         assert running.ending.state == "running"
         assert [cell.state for cell in running.outcome().cells] == ["ok", "running", "pending"]

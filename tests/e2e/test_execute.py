@@ -17,6 +17,7 @@ import pytest
 from mlops_nb import errors
 from mlops_nb.notebook.execute import Event, Request, execute
 from mlops_nb.notebook.journal import JOURNAL
+from mlops_nb.notebook.limits import Limits
 from mlops_nb.notebook.replay import Replay
 from mlops_nb.notebook.report import render
 
@@ -180,7 +181,7 @@ def test_a_kernel_that_cannot_start_is_told(request_for: Make, tmp_path: Path) -
     ids=["patient", "stubborn"],
 )
 def test_a_notebook_that_takes_too_long_is_ended(request_for: Make, source: str) -> None:
-    request = request_for(source, "never = 1", timeout=3.0)
+    request = request_for(source, "never = 1", limits=Limits(3.0))
     with pytest.raises(errors.ExecutionTimeout) as caught:
         execute(request)
     assert caught.value.cell == 2 and caught.value.exit_code == 124

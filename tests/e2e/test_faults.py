@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -12,12 +14,16 @@ import pytest
 
 from mlops_nb import errors
 from mlops_nb.notebook.execute import Request, execute
+from mlops_nb.notebook.limits import Limits, parse_size
 from mlops_nb.notebook.outcome import Outcome
 
 pytestmark = pytest.mark.slow
 
 
-def run(folder: Path, *sources: str, timeout: float | None = 120) -> Outcome:
+LIMITS = Limits(seconds=120)
+
+
+def run(folder: Path, *sources: str, limits: Limits = LIMITS) -> Outcome:
     """Execute a notebook of the given cells in `folder`."""
     cells = [nbformat.v4.new_code_cell(text, id=f"c{i}") for i, text in enumerate(sources)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "nb.ipynb")
@@ -27,7 +33,7 @@ def run(folder: Path, *sources: str, timeout: float | None = 120) -> Outcome:
             cwd=folder,
             report=folder / "report.ipynb",
             kept=folder / "kept",
-            timeout=timeout,
+            limits=limits,
         )
     )
 
@@ -107,7 +113,7 @@ ctypes.PyDLL(None).sleep(600)  # PyDLL keeps the interpreter lock
 
 def test_c_code_that_holds_the_interpreter_lock_is_stopped_in_time(tmp_path: Path) -> None:
     with pytest.raises(errors.ExecutionTimeout):
-        run(tmp_path, "print('before')", HELD, timeout=8)
+        run(tmp_path, "print('before')", HELD, limits=Limits(8))
     assert nobody_works_in(tmp_path)
 
 
@@ -121,3 +127,133 @@ def test_a_read_only_directory_is_refused_before_anything_starts(tmp_path: Path)
     nbformat.write(nbformat.v4.new_notebook(), tmp_path / "nb.ipynb")
     with pytest.raises(errors.UnwritablePath):
         execute(request)
+
+
+# Memory
+
+FAST = "block = b'x' * {megabytes}_000_000\nimport time\ntime.sleep(1)"
+SLOW = """
+import time
+print("begun", flush=True)
+blocks = []
+for _ in range({megabytes} // 20):
+    blocks.append(b"x" * 20_000_000)
+    time.sleep(0.02)
+"""
+IN_A_CHILD = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', '''{cell}'''])"
+SHARED = """
+import os, time
+block = b"x" * {megabytes}_000_000
+children = [os.fork() for _ in range(1)]
+for child in children:
+    if child == 0:
+        time.sleep(1)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        FAST.format(megabytes=900),
+        SLOW.format(megabytes=900),
+        IN_A_CHILD.format(cell=SLOW.format(megabytes=900)),
+    ],
+    ids=["fast", "slow", "in a child"],
+)
+def test_a_kernel_that_takes_too_much_memory_is_ended_and_says_so(
+    tmp_path: Path, cell: str
+) -> None:
+    limits = Limits(seconds=120, memory_bytes=parse_size("500M"))
+    with pytest.raises(
+        errors.KernelKilled, match=r"used [\d.]+ MiB, the limit is 500 MiB"
+    ) as caught:
+        run(tmp_path, "1", cell, "2", limits=limits)
+    outcome = caught.value.outcome
+    assert outcome and outcome["state"] == "killed:oom"
+    assert [cell["state"] for cell in outcome["cells"]] == ["ok", "killed:oom", "pending"]
+    assert outcome["error"]["signal"] == "SIGKILL"
+    assert outcome["error"]["output"] == ("begun" if "begun" in cell and "'''" not in cell else "")
+    assert outcome["cells"][1]["peak_memory_bytes"] > 400 * 2**20
+    assert nobody_works_in(tmp_path)
+
+
+@pytest.mark.parametrize("cell", [FAST, SLOW, SHARED], ids=["fast", "slow", "shared"])
+def test_a_kernel_within_its_memory_is_left_alone(tmp_path: Path, cell: str) -> None:
+    limits = Limits(seconds=120, memory_bytes=parse_size("500M"))
+    assert run(tmp_path, cell.format(megabytes=320), limits=limits).state == "ok"
+
+
+def test_a_cell_that_takes_too_long_is_named_and_the_next_is_not_run(tmp_path: Path) -> None:
+    sleep = "import time\nprint('begun', flush=True)\ntime.sleep({})"
+    with pytest.raises(errors.ExecutionTimeout, match="cell 2: not finished after 2 s") as caught:
+        cells = [sleep.format(seconds) for seconds in (0.5, 60, 0)]
+        run(tmp_path, *cells, limits=Limits(seconds=60, cell_seconds=2))
+    outcome = caught.value.outcome
+    assert outcome and outcome["error"]["output"] == "begun"
+    assert [cell["state"] for cell in outcome["cells"]] == ["ok", "timeout", "pending"]
+
+
+LAST_WORDS = """
+import os, time
+print("last words", flush=True)
+time.sleep(0.3)  # what is still in the process when it dies, dies with it
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_cell_that_dies_is_known_at_once(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(errors.KernelKilled, match="killed by SIGKILL") as caught:
+        run(tmp_path, LAST_WORDS)
+    outcome = caught.value.outcome
+    assert outcome and outcome["error"]["signal"] == "SIGKILL"
+    assert outcome["error"]["output"] == "last words"
+    assert time.monotonic() - started < 30
+
+
+IN_A_GROUP = """
+import os, sys
+from pathlib import Path
+group = Path(sys.argv[1])
+(group / "cgroup.procs").write_text(str(os.getpid()))
+sys.path.insert(0, sys.argv[3])
+from mlops_nb.errors import KernelKilled
+from test_faults import run
+for cell in ("block = b'x' * 600_000_000", "import os; os.kill(os.getpid(), 9)"):
+    try:
+        run(Path(sys.argv[2]), cell)
+    except KernelKilled as error:
+        print(error.outcome["state"], error.outcome["error"]["message"])
+"""
+
+
+def test_memory_that_ran_out_is_told_apart_from_a_signal(tmp_path: Path) -> None:
+    group = Path("/sys/fs/cgroup/memory")
+    limit = "memory.limit_in_bytes"
+    if not group.is_dir():
+        group, limit = Path("/sys/fs/cgroup"), "memory.max"
+    group = group / own_group() / f"mlops-nb-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(400 * 2**20))
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    try:
+        command = [sys.executable, "-c", IN_A_GROUP, str(group), str(tmp_path)]
+        command.append(str(Path(__file__).parent))
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    finally:
+        group.rmdir()
+    assert done.stdout.splitlines() == [
+        "killed:oom killed by SIGKILL, out of memory",
+        "killed:signal killed by SIGKILL",
+    ]
+
+
+def own_group() -> str:
+    """Return the control group for memory of this process, relative to the mount."""
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    groups = {line.split(":")[1]: line.split(":", 2)[2] for line in lines}
+    return groups.get("memory", groups.get("", "/")).lstrip("/")

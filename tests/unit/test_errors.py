@@ -37,7 +37,7 @@ EXAMPLES: list[MlopsNbError] = [
     errors.OutputMissing("n", ["a"], report=None),
     errors.KernelKilled("n", None, "signal 9", report=Path("r")),
     errors.JournalLost("n", 3, errors.UnwritablePath("kept/journal.jsonl", "full")),
-    errors.ExecutionTimeout("n", 1, 0.5, report=Path("r")),
+    errors.ExecutionTimeout("n", 1, "not finished after 0.5 s", report=Path("r")),
     errors.ExecutionCancelled("n", 1, report=None),
 ]
 
