@@ -235,8 +235,9 @@ def test_another_user_cannot_connect(warm: Warm) -> None:
     for name in ("run.sock", "kernels.sock"):
         os.chmod(Path(status["folder"], name), 0o777)
     answer = (
-        "import json, os, socket, sys\nos.setgid(65534); os.setuid(65534)\n"
-        "sys.path.insert(0, sys.argv[2])\nfrom mlops_nb.warm.wire import receive, send\n"
+        "import os, socket, sys\nsys.path.insert(0, sys.argv[2])\n"
+        "from mlops_nb.warm.wire import receive, send\n"  # where nobody else may read it
+        "os.setgid(65534); os.setuid(65534)\n"
         "for name in ('run.sock', 'kernels.sock'):\n"
         "    s = socket.socket(socket.AF_UNIX)\n    s.connect(os.path.join(sys.argv[1], name))\n"
         "    try:\n        send(s, {'do': 'status'}); receive(s); print('answered')\n"
