@@ -9,16 +9,31 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import cold_execute, no_op, record_step, start_up
+from . import (
+    at_rest,
+    cold_execute,
+    lab_kernel,
+    much_output,
+    no_op,
+    record_step,
+    start_up,
+    warm_execute,
+    whole_pipeline,
+)
 from .comparison import Comparison, Finding, compare
 from .results import machine, markdown, print_table
 
 QUESTIONS: dict[str, Callable[[Path], Iterator[Comparison]]] = {
     "cold_execute": cold_execute.comparisons,
+    "warm_execute": warm_execute.comparisons,
+    "much_output": much_output.comparisons,
+    "lab_kernel": lab_kernel.comparisons,
+    "whole_pipeline": whole_pipeline.comparisons,
     "start_up": start_up.comparisons,
     "no_op": no_op.comparisons,
     "record_step": record_step.comparisons,
 }
+AT_REST = "at_rest"
 LEFT_OUT = (
     "`record.step` against DVCLive: it is no dependency of this project, so it is not installed.",
 )
@@ -27,16 +42,18 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 def main(arguments: list[str]) -> None:
     """Answer the questions named in `arguments`, or all of them."""
+    known = [*QUESTIONS, AT_REST]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(QUESTIONS))
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(known))
     parser.add_argument("--rounds", type=int, help="measure so many pairs instead of the default")
     given = parser.parse_args(arguments)
-    if unknown := [name for name in given.questions if name not in QUESTIONS]:
-        parser.error(f"no question {unknown[0]!r}; there are {', '.join(QUESTIONS)}")
+    if unknown := [name for name in given.questions if name not in known]:
+        parser.error(f"no question {unknown[0]!r}; there are {', '.join(known)}")
+    asked = given.questions or known
     facts = machine()
     findings: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        for name in given.questions or QUESTIONS:
+        for name in filter(QUESTIONS.__contains__, asked):
             place = Path(folder) / name
             place.mkdir()
             for comparison in QUESTIONS[name](place):
@@ -44,11 +61,12 @@ def main(arguments: list[str]) -> None:
                 if given.rounds:
                     comparison = dataclasses.replace(comparison, rounds=given.rounds)
                 findings.extend(compare(comparison))
-    print_table(findings)
+    readings = list(at_rest.readings()) if AT_REST in asked else []
+    print_table(findings, readings)
     if given.questions or given.rounds:
         print("a part of the whole: RESULTS.md is left as it is")
     else:
-        RESULTS.write_text(markdown(findings, facts, LEFT_OUT), encoding="utf-8")
+        RESULTS.write_text(markdown(findings, facts, LEFT_OUT, readings), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -107,6 +107,14 @@ class Finding:
         return self.goal.is_met(self.ours, self.peer) if self.goal else None
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A figure that stands for itself, with its unit."""
+
+    name: str
+    value: str
+
+
 def run_once(command: Command) -> Sample:
     """Run `command` under the meter.
 

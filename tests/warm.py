@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ class Warm:
     """A private runtime folder, and the environment in which commands find it."""
 
     environ: dict[str, str]
+    own: dict[str, str]
+    """What `environ` has beside, or other than, the environment of this process."""
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run `mlops-nb` with `arguments`."""
@@ -59,14 +61,23 @@ class Warm:
 
 
 @contextmanager
-def warm_server(*names: str, idle: float = 300.0, path: Path | None = None) -> Iterator[Warm]:
-    """Give a running server that nobody else uses, with `path` on its import path."""
+def warm_server(
+    *names: str,
+    idle: float = 300.0,
+    path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[Warm]:
+    """Give a running server that nobody else uses, with `path` on its import path.
+
+    `environ` is what its environment has beside ours.
+    """
     runtime = tempfile.mkdtemp(prefix="warm-", dir="/tmp")
     kept = {name: value for name, value in os.environ.items() if name != "MLOPS_NB_WARM"}
     own = {"XDG_RUNTIME_DIR": runtime, "MLOPS_NB_WARM_IDLE": str(idle)}
     places = [str(ROOT), str(path or ""), os.environ.get("PYTHONPATH", "")]
     own["PYTHONPATH"] = os.pathsep.join(filter(None, places))
-    warm = Warm(kept | own)
+    own |= environ or {}
+    warm = Warm(kept | own, own)
     try:
         warm.start(*names)
         yield warm

@@ -14,6 +14,7 @@ from benchmarks.comparison import (
     Comparison,
     Finding,
     Goal,
+    Reading,
     Sample,
     compare,
     run_once,
@@ -92,10 +93,12 @@ def test_the_page_says_which_goals_are_met() -> None:
     missed = compared([2] * 4, [2] * 4, Goal(0.6))
     free = compared([2] * 4, [2] * 4)
     assert [row[-1] for row in table([met, missed, free])] == ["met", "not met", ""]
-    page = markdown([met, missed, free], {"cores": "2"}, ["DVCLive"])
+    reading = Reading("server, private", "72 MB")
+    page = markdown([met, missed, free], {"cores": "2"}, ["DVCLive"], [reading])
     assert "1 of 2 goals met" in page
     assert "| ours | peer | wall | 1 s | 2 s | 0.50 | 0.50 to 0.50 | ≤ 0.6 peer | met |" in page
     assert "- cores: 2\n" in page and "- DVCLive\n" in page
+    assert "## Memory of a warm server at rest\n\n- server, private: 72 MB\n" in page
 
 
 def test_the_machine_is_described() -> None:
