@@ -20,15 +20,19 @@ from .merge import LISTS, Body, entry_path, merge
 from .yamledit import read_yaml, rewrite
 
 # %% auto #0
-__all__ = ['refuse_unseen', 'rendered', 'render', 'differences', 'SyncResult', 'sync']
+__all__ = ['refuse_unseen', 'rendered', 'render', 'differences', 'differing_entry', 'SyncResult', 'sync']
 
 # %% ../../nbs/lib/pipeline/45_dvcyaml.ipynb #483e5363
 def _plan_body(project: Project, stages: Sequence[Stage], code: ProjectCode | None) -> Body:
-    """Return the stage that recomposes `params.yaml` and writes the fingerprints."""
-    sources = [project.relative(project.conf), project.relative(project.pipeline)]
+    """Return the stage that checks and recomposes `params.yaml` and writes the fingerprints.
+
+    It depends on `params.yaml` as well, so that what `dvc exp run -S` wrote there is checked before
+    any other stage runs.
+    """
+    sources = (project.conf, project.pipeline, project.params_file)
     return {
         "cmd": "mlops-nb plan",
-        "deps": [*sources, *module_roots(project.root, stages, code)],
+        "deps": [*map(project.relative, sources), *module_roots(project.root, stages, code)],
         "params": ["conf_sha"],
         "outs": [{project.relative(project.plan_file): {"cache": False}}],
     }
@@ -151,6 +155,24 @@ def differences(
     current = read_yaml(_read(project) or "", "dvc.yaml")
     wanted = rendered(project, stages, code)
     return tuple(_differing_stages(current, merge(current, wanted)))
+
+
+def differing_entry(project: Project, stage: Stage) -> tuple[str, ...]:
+    """Return one line for each way in which the entry of `stage` in `dvc.yaml` is out of step.
+
+    What other stages say does not matter; a stage without an entry has one difference.
+
+    Raises
+    ------
+    PipelineError
+        If `dvc.yaml` is not a pipeline.
+    """
+    current = read_yaml(_read(project) or "", "dvc.yaml")
+    wanted = merge(current, {stage.name: _stage_body(project, stage)})
+    alone = {"stages": {stage.name: wanted["stages"][stage.name]}}
+    present = ((current or {}).get("stages") or {}).get(stage.name)
+    entry = {} if present is None else {stage.name: present}
+    return tuple(_differing_stages({"stages": entry}, alone))
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,15 @@ from ..notebook.stage import Stage, read_stages
 from .closure import ProjectCode
 from .dvcyaml import differences, refuse_unseen
 from .fingerprint import code_fingerprints
+from .lock import locked_code, read_lock
 
 # %% auto #0
-__all__ = ['Plan', 'make_plan', 'refuse_out_of_step', 'read_fingerprints']
+__all__ = ['Plan', 'make_plan', 'refuse_out_of_step']
 
 # %% ../../nbs/lib/pipeline/85_plan.ipynb #3aab3d7b
 @dataclass(frozen=True)
 class Plan:
-    """What planning found: the stages whose code changed since the last plan, and the config."""
+    """What planning found: the stages whose code changed since they ran, and the config."""
 
     recomposed: bool
     changed: tuple[str, ...]
@@ -54,8 +55,8 @@ def make_plan(project: Project) -> Plan:
         refuse_unseen(stage, config[stage.name])
     if recomposed:
         write_atomic(project.params_file, config.text)
-    before = read_fingerprints(project)
-    changed = tuple(name for name, found in fingerprints.items() if before.get(name) != found)
+    lock = read_lock(project)
+    changed = tuple(name for name, code in fingerprints.items() if locked_code(lock, name) != code)
     facts = json.dumps({"code": fingerprints}, indent=2, sort_keys=True) + "\n"
     write_atomic(project.plan_file, facts)
     return Plan(recomposed, changed, fingerprints)
@@ -72,13 +73,3 @@ def refuse_out_of_step(
             f"dvc.yaml is out of step with the notebooks: {', '.join(found[:3])}{more}",
             hint="run `mlops-nb pipeline sync`",
         )
-
-
-def read_fingerprints(project: Project) -> Mapping[str, str]:
-    """Return the fingerprints of the last plan; empty if there was none."""
-    try:
-        content = json.loads(project.plan_file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-    code = content.get("code") if isinstance(content, dict) else None
-    return code if isinstance(code, dict) else {}

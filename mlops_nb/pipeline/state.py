@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ..config.compose import compose
 from ..config.config import Config, read_conf_sha, read_config
 from ..config.schema import Source
 from ..core.project import Project
-from ..core.yaml import load_yaml
 from ..notebook.stage import Stage
 from .dvc import status
+from .dvcyaml import differing_entry
 from .fingerprint import code_fingerprints
 from .graph import downstream, graph
+from .lock import Lock, locked_code, read_lock
 
 # %% auto #0
 __all__ = ['StageState', 'stage_states']
@@ -54,7 +55,7 @@ _OF_FILES = ("dep", "out", "stage")
 def stage_states(project: Project, stages: Iterable[Stage]) -> Mapping[str, StageState]:
     """Return the state of each stage, from its sources, `dvc.lock` and DVC's own status."""
     known = tuple(stages)
-    lock = _lock(project)
+    lock = read_lock(project)
     is_current = read_conf_sha(project) == Source(project.conf, known).sha
     config = read_config(project, known) if is_current else compose(project=project)
     fingerprints = code_fingerprints(project.root, known)
@@ -62,31 +63,21 @@ def stage_states(project: Project, stages: Iterable[Stage]) -> Mapping[str, Stag
     states: dict[str, StageState] = {}
     for stage in known:
         ran = lock.get(stage.name)
-        reasons = ["never run"] if ran is None else _changes(stage, ran, fingerprints, config)
+        reasons = ["dvc.yaml is out of step"] if differing_entry(project, stage) else []
+        reasons += ["never run"] if ran is None else _changes(stage, lock, fingerprints, config)
         if ran is not None:
             reasons += [str(r) for r in files.stale.get(stage.name, ()) if r.kind in _OF_FILES]
         states[stage.name] = StageState(tuple(reasons), files.busy)
     return _with_upstream(known, states)
 
 
-def _lock(project: Project) -> Mapping[str, Any]:
-    """Return the stages of `dvc.lock`, empty if nothing was run yet."""
-    path = project.root / "dvc.lock"
-    content = load_yaml(path.read_text("utf-8"), "dvc.lock") if path.is_file() else None
-    return (content or {}).get("stages") or {}
-
-
 def _changes(
-    stage: Stage,
-    ran: Mapping[str, Any],
-    fingerprints: Mapping[str, str],
-    config: Config,
+    stage: Stage, lock: Lock, fingerprints: Mapping[str, str], config: Config
 ) -> list[str]:
     """Return what differs between a stage's sources and those it last ran with."""
     reasons = []
-    recorded = ran.get("params") or {}
-    code = (recorded.get("plan.json") or {}).get(f"code.{stage.name}")
-    if code != fingerprints[stage.name]:
+    recorded = lock[stage.name].get("params") or {}
+    if locked_code(lock, stage.name) != fingerprints[stage.name]:
         reasons.append("code changed")
     before = (recorded.get("params.yaml") or {}).get(stage.name) or {}
     now = config[stage.name]

@@ -159,13 +159,13 @@ def test_a_parameter_runs_its_stage_and_what_follows(fresh: Project) -> None:
     assert [(r.kind, r.path, r.key, r.change) for r in reasons] == [
         ("param", "params.yaml", key, "modified") for key in ("ingest", "ingest.size")
     ]
-    assert repro(fresh) == ["ingest", "train"]
+    assert repro(fresh) == ["plan", "ingest", "train"]
 
 
 def test_a_parameter_called_size_is_not_overlooked_by_the_run_cache(fresh: Project) -> None:
     """DVC leaves `size` out of the run-cache's key when it stands in a section: DVC issue 10296."""
     write_params(fresh, train=2)
-    assert repro(fresh) == ["train"]
+    assert repro(fresh) == ["plan", "train"]
     assert (fresh.root / "models/m.txt").read_text() == "raw 1 2"
 
 

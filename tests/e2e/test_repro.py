@@ -185,6 +185,29 @@ def test_experiment_with_a_value_out_of_range_is_refused_before_any_stage_runs(s
     assert "[mean, median]" in done.stderr
 
 
+def test_experiment_with_a_wrong_value_inside_a_value_is_refused_by_the_plan(shop: Shop) -> None:
+    more = "shrink: float = 1.0\nweights: dict[str, int] = {'a': 1}"
+    edit_cell(shop, TRAIN, "cell-2", "shrink: float = 1.0", more)
+    shop.repro()
+    done = shop.run(
+        "dvc", "exp", "run", "-S", "prepare.rows=30", "-S", "train.weights.a=x", code=None
+    )
+
+    assert done.returncode != 0
+    assert stages_run(done.stdout) <= {"plan"}
+    assert "params.yaml, section `train`" in done.stderr and "`weights" in done.stderr
+
+
+def test_the_plan_says_whose_code_changed_since_it_ran(shop: Shop) -> None:
+    edit_cell(shop, TRAIN, "cell-0", "A sentence.", "A better sentence.")
+    prose = shop.run("dvc", "repro").stdout
+    edit_cell(shop, TRAIN, "cell-3", "fitted * shrink", "fitted * shrink + 1")
+    code = shop.run("dvc", "repro").stdout
+
+    assert "code changed: none" in prose
+    assert "code changed: train\n" in code
+
+
 def test_forced_repro_gives_the_same_bytes(shop: Shop) -> None:
     lock, written = shop.text("dvc.lock"), everything_written(shop)
 

@@ -60,12 +60,13 @@ stages:
     deps:
     - conf
     - nbs/pipeline
+    - params.yaml
     params:
     - conf_sha
     outs:
     - plan.json: {cache: false}
     meta:
-      mlops_nb: [conf, nbs/pipeline, plan.json]
+      mlops_nb: [conf, nbs/pipeline, params.yaml, plan.json]
   features:
     cmd: mlops-nb execute nbs/pipeline/20_features.ipynb
     deps:
@@ -102,7 +103,7 @@ def test_the_plan_depends_on_the_modules_that_stages_import(project: Project) ->
     (project.root / "flights/__init__.py").write_text("")
     assert "    - flights\n" not in text_of(project)
     notebook(project.pipeline / "30_train.ipynb", "import flights\n" + TRAIN)
-    assert "    - nbs/pipeline\n    - flights\n" in text_of(project)
+    assert "    - params.yaml\n    - flights\n" in text_of(project)
 
 
 def test_sync_writes_once_and_says_what_it_did(project: Project) -> None:

@@ -165,3 +165,20 @@ def test_a_draw_is_repeatable_ordered_and_at_most_the_table() -> None:
     assert drawn.equals(draw(table, 30, seed=1)) and not drawn.equals(draw(table, 30, seed=2))
     assert drawn.index.is_monotonic_increasing and len(drawn) == 30
     assert draw(table, None, seed=1) is table and draw(table, 1000, seed=1) is table
+
+
+def test_a_feature_that_knows_how_flights_in_the_air_will_arrive_is_caught() -> None:
+    flights, weather = made_up_flights(0), made_up_weather(0)
+    flights = flights.assign(arr_delay=flights["dep_delay"] + 20)
+    moment = START + pd.Timedelta(hours=14)
+
+    def arrived_late(table: pd.DataFrame) -> np.ndarray:
+        late_ones = (table["arr_delay"].fillna(0) >= 15).astype("int64")
+        return recent_mean(table, ["dest"], late_ones, 120)
+
+    features = build_features(flights, weather)
+    cheating = features.assign(dest_late_share=arrived_late(flights))
+    hidden, readings = hide_future(flights, weather, moment)
+    rebuilt = build_features(hidden, readings).assign(dest_late_share=arrived_late(hidden))
+    caught = columns_that_look_ahead(cheating, rebuilt, flights["scheduled"], moment)
+    assert caught == ("dest_late_share",)

@@ -13,6 +13,7 @@ from mlops_nb.core.project import Project
 from mlops_nb.notebook.stage import read_stages
 from mlops_nb.pipeline import state
 from mlops_nb.pipeline.dvc import PipelineStatus
+from mlops_nb.pipeline.dvcyaml import sync
 from mlops_nb.pipeline.fingerprint import code_fingerprints
 from mlops_nb.pipeline.state import StageState, stage_states
 
@@ -39,6 +40,7 @@ def project(build: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         }
         for name, code in codes.items()
     }
+    sync(project)
     (project.root / "dvc.lock").write_text(json.dumps({"stages": ran}))
     monkeypatch.setattr(state, "status", lambda _: PipelineStatus(busy=True))
     return project
@@ -79,3 +81,11 @@ def test_the_table_and_the_document_say_the_same(
 
 def test_stage_without_reasons_is_fresh_if_files_were_compared() -> None:
     assert (StageState().state, StageState().why) == ("fresh", ())
+
+
+def test_a_stage_that_dvc_yaml_does_not_have_as_it_is_is_not_called_fresh(project: Project) -> None:
+    text = project.dvc_file.read_text()
+    project.dvc_file.write_text(text.replace("    deps:\n    - data/table\n", ""))
+    assert shown(project)["train"] == "stale: dvc.yaml is out of step"
+    project.dvc_file.unlink()
+    assert shown(project)["prepare"] == "stale: dvc.yaml is out of step"

@@ -48,8 +48,8 @@ FEATURES = {
     "carrier_delay": "airline here, mean of those in the last hours",
     "dest_delay": "destination, mean of those seen in the last hours",
     "aircraft_delay": "aircraft, mean of those seen in the last day",
-    "carrier_late_share": "airline, share late of those in the last days",
-    "dest_late_share": "destination, share late of those in the last days",
+    "carrier_late_share": "airline, share that left late in the last days",
+    "dest_late_share": "destination, share that left late in the last days",
 }
 """Each feature and when it is known."""
 

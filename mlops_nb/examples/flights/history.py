@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 # %% auto #0
-__all__ = ['Integers', 'Floats', 'minutes', 'seen_minutes', 'recent_mean', 'still_waiting', 'hide_outcomes']
+__all__ = ['Integers', 'Floats', 'LONGEST_FLIGHT', 'minutes', 'seen_minutes', 'recent_mean', 'still_waiting', 'hide_outcomes']
 
 # %% ../../../nbs/lib/examples/flights/30_history.ipynb #cd27de84
 Integers = npt.NDArray[np.int64]
@@ -69,13 +69,20 @@ def still_waiting(flights: pd.DataFrame, key: str, window: int) -> Floats:
     return np.asarray(overdue, dtype=np.float64)
 
 # %% ../../../nbs/lib/examples/flights/30_history.ipynb #b1d3728f
+LONGEST_FLIGHT = 12 * 60
+"""Minutes after which a flight that has left has arrived somewhere."""
+
+
 def hide_outcomes(flights: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
-    """Return `flights` as known at `moment`: no outcome of a flight not seen to leave by then."""
+    """Return `flights` as known at `moment`: no departure from then on, no arrival in the air."""
     cutoff = int(moment.timestamp()) // 60
-    unseen = flights["dep_delay"].isna().to_numpy() | (seen_minutes(flights) >= cutoff)
+    left = seen_minutes(flights)
+    unseen = flights["dep_delay"].isna().to_numpy() | (left >= cutoff)
+    in_the_air = unseen | (left + LONGEST_FLIGHT >= cutoff)
     hidden = flights.copy()
-    outcomes = [name for name in ("dep_delay", "arr_delay") if name in hidden]
-    hidden.loc[unseen, outcomes] = np.nan
+    hidden.loc[unseen, "dep_delay"] = np.nan
+    if "arr_delay" in hidden:
+        hidden.loc[in_the_air, "arr_delay"] = np.nan
     if "status" in hidden:
-        hidden.loc[unseen, "status"] = "unknown"
+        hidden.loc[in_the_air, "status"] = "unknown"
     return hidden
