@@ -13,7 +13,7 @@ GOAL = Goal(3, allowance=0.2)
 COMMANDS = {
     "mlops-nb --help": "Usage",
     "mlops-nb params nbs/pipeline/30_train.ipynb": "Ports",
-    "mlops-nb check": "fit together",
+    "mlops-nb check": "fits together",
 }
 
 

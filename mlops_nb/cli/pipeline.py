@@ -134,7 +134,7 @@ def check(as_json: bool) -> None:
     if as_json:
         print_json({"findings": [], "stages": list(checked)})
     else:
-        click.echo(f"{len(checked)} stages fit together: {', '.join(checked)}")
+        click.echo(f"the pipeline fits together: {', '.join(checked)}")
 
 
 COMMANDS = (plan, pipeline, check)

@@ -66,6 +66,10 @@ def compose(*overrides: str, project: Project | None = None) -> Config:
     ParameterError
         If a value does not fit the signature of its stage.
     """
+    for override in overrides:
+        if not isinstance(override, str):
+            hint = "write `compose('train=forest', 'train.seed=1')`"
+            raise ConfigError(f"an override is a text, not {override!r}", hint=hint)
     home = project or find_project(Path.cwd())
     if not (home.conf / "config.yaml").is_file():
         raise ConfigError(
@@ -121,12 +125,15 @@ def _fresh_hydra(conf: Path) -> Iterator[None]:
     state, base = GlobalHydra.instance(), VersionBase.instance()
     previous = state.hydra, base.version_base
     state.hydra = None
+    log = logging.getLogger(__name__)
+    log.disabled = True  # what `register_here` would say, our caller hears as an error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with hydra.initialize_config_dir(str(conf.resolve()), version_base="1.3"):
                 yield
     finally:
+        log.disabled = False
         state = GlobalHydra.instance()
         state.hydra, VersionBase.instance().version_base = previous
 

@@ -130,6 +130,10 @@ class Recorder:
         folder, number = self._target("plots"), _whole_number(step)
         if "step" in series:
             raise RecordError("a series cannot be called `step`", hint="it is the column before it")
+        if not series:
+            raise RecordError(
+                f"step {number} has no series", hint="write `record.step(0, loss=0.3)`"
+            )
         values = {
             _file_name("series", name): _number(name, number, value)
             for name, value in series.items()

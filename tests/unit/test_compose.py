@@ -17,7 +17,7 @@ from mlops_nb.config.compose import compose
 from mlops_nb.config.config import make_config, read_conf_sha, read_config, read_section
 from mlops_nb.config.schema import Source, omegaconf_type
 from mlops_nb.core.project import Project
-from mlops_nb.errors import ConfigError, InvalidParameter, UsageError
+from mlops_nb.errors import ConfigError, InvalidParameter, MlopsNbError, UsageError
 from mlops_nb.notebook.stage import find_stage, read_stages
 from mlops_nb.notebook.values import bind
 
@@ -440,3 +440,18 @@ def run_python(project: Project, program: str, *arguments: str) -> subprocess.Co
         text=True,
         check=False,
     )
+
+
+def test_a_list_of_overrides_is_refused_with_the_right_way_to_write_it(project: Project) -> None:
+    with pytest.raises(ConfigError, match=r"an override is a text.*compose\('train=forest'"):
+        compose(["train.seed=3"], project=project)  # type: ignore[arg-type]
+
+
+def test_what_is_wrong_with_a_notebook_is_said_once(
+    project: Project, build: Builder, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    build(project.root, {"30_train": 'seed: int = "x"'}, {})
+    monkeypatch.chdir(project.root)
+    with pytest.raises(MlopsNbError):
+        compose(project=project)
+    assert "no schema" not in caplog.text

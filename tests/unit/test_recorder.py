@@ -163,6 +163,11 @@ def test_a_series_cannot_be_called_step(recorder: Recorder) -> None:
         recorder.step(0, **{"step": 1.0})
 
 
+def test_a_step_without_a_series_is_refused(recorder: Recorder) -> None:
+    with pytest.raises(RecordError, match="step 3 has no series"):
+        recorder.step(3)
+
+
 def test_running_the_cell_again_does_not_duplicate_steps(
     recorder: Recorder, tmp_path: Path
 ) -> None:
