@@ -37,7 +37,7 @@ setup(
         "console_scripts": lines("console_scripts"),
         "papermill.engine": ["mlops_nb = mlops_nb.notebook.execute:Engine"],
         "jupyter_client.kernel_provisioners": [
-            "mlops-nb-warm = mlops_nb.warm.provisioner:WarmProvisioner"
+            "mlops-nb-warm = mlops_nb.cli.provisioner:JupyterProvisioner"
         ],
         "nbdev": ["mlops_nb = mlops_nb._modidx:d"],
     },

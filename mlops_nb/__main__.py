@@ -1,48 +1,64 @@
 """Run the command line: `python -m mlops_nb` and the script `mlops-nb`."""
 
-import contextlib
-import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 
 def main() -> None:
     """Run the command line, warm if it executes a notebook, and exit with its code."""
     arguments = sys.argv[1:]
-    if arguments[:1] == ["execute"] and sys.platform == "linux":
+    if arguments[:1] == ["execute"]:
         sys.exit(_run_warm_or_here(arguments))
     sys.exit(run_here(arguments))
 
 
-def run_here(arguments: Sequence[str]) -> int:
-    """Run the command line in this process; return its exit code."""
+def run_here(arguments: Sequence[str], watch: Callable[[Any], None] | None = None) -> int:
+    """Run the command line in this process; return its exit code.
+
+    `watch` is told of every cell that starts or ends.
+    """
     from .cli.app import run
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # A scheduler's request to end is a Ctrl-C: what was done is kept, and no kernel is left.
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    return run(arguments)
+    return run(arguments, watch)
 
 
 def _run_warm_or_here(arguments: Sequence[str]) -> int:
     """Run the command line in the warm server, or here, and have a server for the next time."""
-    if os.environ.get("MLOPS_NB_WARM") == "0":
+    from .warm.place import why_off
+
+    if why_off():
         return run_here(arguments)
-    from .warm.client import ColdStart, run_warm, start_server, stop_server
+    from .warm.client import ColdStart, run_warm, stop_server
 
     try:
         return run_warm(arguments)
     except ColdStart as cold:
         if str(cold):
             print(f"cold start: {cold}", file=sys.stderr)
-        code = run_here(arguments)
+        cells: list[Any] = []
+        code = run_here(arguments, cells.append)
         if cold.replace:
             stop_server()
-        if cold.replace or not str(cold):
-            with contextlib.suppress(OSError):  # there is nowhere to put it
-                start_server()
+        if cells and (cold.replace or not str(cold)):
+            _start_server()
         return code
+
+
+def _start_server() -> None:
+    """Start a server for the next time; that there can be none fails nothing that was done."""
+    from .cli.prepared import PREPARE
+    from .errors import UsageError
+    from .warm.client import start_server
+
+    try:
+        start_server(PREPARE)
+    except UsageError as error:
+        print(error, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,11 @@ class Warm:
 
     def start(self, *names: str) -> dict[str, Any]:
         """Start the server with the modules `names` loaded, and wait for a spare kernel."""
-        script = f"from mlops_nb.warm.standing import start_and_wait; start_and_wait({names!r})"
+        script = (
+            "from mlops_nb.cli.prepared import PREPARE\n"
+            "from mlops_nb.warm.standing import start_and_wait\n"
+            f"start_and_wait(PREPARE, {names!r})"
+        )
         subprocess.run([sys.executable, "-c", script], env=self.environ, check=True, timeout=180)
         return self.wait_for_spare()
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -42,11 +42,17 @@ for command in (command for group in GROUPS for command in group.COMMANDS):
     cli.add_command(command)
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command line with `arguments` and return its exit code."""
+def run(arguments: Sequence[str], watch: Callable[[Any], None] | None = None) -> int:
+    """Run the command line with `arguments` and return its exit code.
+
+    `watch` is told what happens to the cells of a notebook that is executed.
+    """
     as_json = "--json" in arguments
     try:
-        result = cli.main(list(arguments), prog_name="mlops-nb", standalone_mode=False)
+        result = cli.main(
+            list(arguments), prog_name="mlops-nb", standalone_mode=False, obj=watch
+        )
+        sys.stdout.flush()  # else a full disk would show only at our exit, where nobody can say so
     except MlopsNbError as error:
         findings = error.findings if isinstance(error, CheckFailed) else (str(error),)
         return _fail([f"error: {line}" for line in findings], error.to_json(), as_json=as_json)
@@ -58,6 +64,9 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         document = {"error": "Interrupted", "message": "interrupted", "hint": ""}
         return _fail(["error: interrupted"], document | {"exit_code": 130}, as_json=as_json)
+    except OSError as error:
+        document = {"error": "OSError", "message": str(error), "hint": ""}
+        return _fail([f"error: {error}"], document | {"exit_code": 1}, as_json=as_json)
     return result if isinstance(result, int) else 0
 
 
@@ -68,7 +77,9 @@ def _fail(lines: Sequence[str], document: Mapping[str, Any], *, as_json: bool) -
             click.echo(line, err=True)
         if as_json:
             print_json(document)
-    except BrokenPipeError:
-        # The reader of a pipe has gone; nothing more can be said to it, also not at our exit.
+        sys.stdout.flush()
+    except OSError:
+        # The reader of a pipe has gone, or the disk is full; nothing more can be said, also not
+        # at our exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return int(document["exit_code"])

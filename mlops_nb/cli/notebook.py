@@ -81,7 +81,7 @@ def execute(
 
     limits = Limits(timeout, cell_timeout, parse_size(memory) if memory else None)
     order = order_notebook(notebook, assignments, output)
-    with Progress(order.name) as progress:
+    with Progress(order.name, click.get_current_context().obj) as progress:
         outcome = execute_order(order, kernel=kernel, limits=limits, watch=progress.watch)
     if as_json:
         print_json(outcome.to_json())

@@ -17,8 +17,9 @@ MODULES = (
     "nbformat",
     "rich.progress",
     "rich.console",
-    "papermill.clientwrap",
 )
+PREPARE = f"{__name__}:prepare"
+"""How a server that is started finds what follows."""
 
 
 def prepare() -> Callable[[Sequence[str]], int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Shows the events of one execution; use it as a context manager."""
+    """Shows the events of one execution, which `listener` hears too; a context manager."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, listener: Callable[[Event], None] | None = None) -> None:
+        self._name, self._listener = name, listener
         self._live: Any = None
         self._task: Any = None
 
@@ -50,6 +51,8 @@ class Progress:
 
     def watch(self, event: Event) -> None:
         """Show one event; that nobody reads any more does not stop the execution."""
+        if self._listener:
+            self._listener(event)
         with contextlib.suppress(BrokenPipeError):
             self._show(event)
 

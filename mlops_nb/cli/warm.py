@@ -1,4 +1,4 @@
-"""Commands on the warm server: `warm start`, `warm status`, `warm stop`."""
+"""Commands on the warm server: `warm start`, `status`, `stop`, `install`."""
 
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,13 @@ def start(as_json: bool) -> None:
     from mlops_nb.pipeline.libraries import libraries
     from mlops_nb.warm.standing import start_and_wait
 
+    from .prepared import PREPARE
+
     project = enclosing_project(Path.cwd())
     documents = [stage.document for stage in read_stages(project)] if project else []
     with Console(stderr=True).status("loading libraries"):
-        found = start_and_wait(libraries(documents, project.root if project else None))
+        imports = libraries(documents, project.root if project else None)
+        found = start_and_wait(PREPARE, imports)
     _show(found, as_json=as_json)
 
 
@@ -94,8 +97,10 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _size(number: int | None) -> str:
-    """Return a number of bytes in MB."""
-    return "?" if number is None else f"{number / 1e6:.0f} MB"
+    """Return a number of bytes in words."""
+    from mlops_nb.notebook.limits import size_in_words
+
+    return "?" if number is None else size_in_words(number)
 
 
 COMMANDS = (warm,)

@@ -55,6 +55,7 @@ def _without(names: tuple[str, ...]) -> Iterator[None]:
 def prepare_papermill() -> None:
     """Import papermill and what runs a kernel, without what costs much and is not needed."""
     with _without(DISPENSABLE if "papermill" not in sys.modules else ()):
+        import papermill.clientwrap
         import papermill.engines
     # Where the distribution is not installed there is no entry point to register the engine.
     papermill.engines.papermill_engines.register("mlops_nb", Engine)

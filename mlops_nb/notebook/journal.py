@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -54,11 +53,16 @@ class Journal:
             raise UnwritablePath(path, error.strerror or str(error)) from None
 
     def _lock(self) -> None:
-        """Take the lock that says that somebody writes."""
+        """Take the lock that says that somebody writes, where there are such locks."""
+        if os.name != "posix":
+            return
+        import fcntl
+
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:
-                return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     os.close(self._file)
@@ -110,7 +114,11 @@ def _entry(line: bytes) -> Entry | None:
 
 
 def is_written(path: Path) -> bool:
-    """Return whether a living process writes the journal at `path`."""
+    """Return whether a living process writes the journal at `path`, as far as that can be told."""
+    if os.name != "posix":
+        return False
+    import fcntl
+
     try:
         file = os.open(path, os.O_RDONLY)
     except OSError:

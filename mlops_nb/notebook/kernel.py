@@ -29,7 +29,9 @@ from .agent import START
 from .limits import GUARD_SECONDS, MemoryGuard
 from .outcome import Ending, State
 from .resources import OomCounter
-from ..warm.provisioner import WarmProvisioner
+from ..warm.place import sockets_fit
+from ..warm.process import UNKNOWN_STATUS
+from ..warm.provisioner import WarmProvisioner, is_ipykernel
 
 INTERRUPT_SECONDS = 3.0
 """How long an interrupted cell may take to raise before the kernel is killed."""
@@ -39,8 +41,8 @@ SHUTDOWN_SECONDS = 10.0
 """How long a kernel may take to flush its files and run its exit hooks before it is killed."""
 
 # %% auto #0
-__all__ = ['INTERRUPT_SECONDS', 'LAST_WORDS_SECONDS', 'SHUTDOWN_SECONDS', 'LONGEST_SOCKET_PATH', 'ECHO_SECONDS', 'START_SECONDS',
-           'EXIT', 'Launch', 'refuse_missing_kernel', 'Kernel']
+__all__ = ['INTERRUPT_SECONDS', 'LAST_WORDS_SECONDS', 'SHUTDOWN_SECONDS', 'ECHO_SECONDS', 'START_SECONDS', 'EXIT', 'Launch',
+           'refuse_missing_kernel', 'Kernel']
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #23fa3e59
 @dataclass(frozen=True)
@@ -67,21 +69,17 @@ def refuse_missing_kernel(name: str, where: str) -> None:
         raise KernelNotInstalled(name, kernels.find_kernel_specs(), where) from None
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #149b97a3
-LONGEST_SOCKET_PATH = 100
-
-
 def _listen_in(folder: Path, manager: AsyncKernelManager) -> None:
     """Let the kernel be reached through sockets in `folder` where that is possible."""
     manager.connection_file = str(folder / "kernel.json")
-    short = len(os.fsencode(folder / "kernel-ipc-5")) <= LONGEST_SOCKET_PATH
-    if _is_ipykernel(manager) and os.name == "posix" and short:
+    if _is_ipykernel(manager) and os.name == "posix" and sockets_fit(str(folder / "kernel-ipc")):
         manager.transport = "ipc"
 
 
 def _is_ipykernel(manager: AsyncKernelManager) -> bool:
     """Return whether the kernel is the one of IPython, whatever its name."""
     spec = manager.kernel_spec
-    return spec is not None and any("ipykernel" in word for word in spec.argv)
+    return spec is not None and is_ipykernel(spec.argv)
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #81d2058e
 def _own_provisioner(
@@ -92,7 +90,7 @@ def _own_provisioner(
     if spec is None or spec.metadata.get("kernel_provisioner"):
         return None
     provisioner = WarmProvisioner(kernel_id=uuid4().hex, kernel_spec=spec, parent=manager)
-    provisioner.imports, provisioner.starts_server = imports, False
+    provisioner.imports = imports
     manager.provisioner = provisioner
     return provisioner
 
@@ -246,10 +244,12 @@ class Kernel:
         status = self._process.poll() if self._process else None
         if status is None:
             return Ending("killed:signal", otherwise or "it does not answer")
-        if status >= 0:
+        if status == UNKNOWN_STATUS and not (self._guard and self._guard.exceeded):
+            return Ending("killed:signal", "it ended; how is not known")
+        if 0 <= status < UNKNOWN_STATUS:
             last = next(iter(self.log().strip().splitlines()[-1:]), "")
             return Ending("killed:signal", f"exited with status {status}" + (last and f": {last}"))
-        name = _signal_name(-status)
+        name = _signal_name(-status) if status < 0 else ""
         if self._guard and self._guard.exceeded:
             peak = self._guard.peak_bytes
             return Ending("killed:oom", self._guard.exceeded, signal=name, memory_bytes=peak)

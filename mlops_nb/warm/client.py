@@ -9,24 +9,22 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from .place import LOG, SOCKET, make_private, server_folder
+from .place import LOG, OFF, SOCKET, make_private, server_folder
 from .state import own_state
-from .wire import receive, refuse_stranger, send
+from .wanted import extend_list
+from .wire import ANSWER_SECONDS, receive, refuse_stranger, send
 
 if TYPE_CHECKING:
     import subprocess
 
 # %% auto #0
-__all__ = ['PASSED_ON', 'IDLE_SECONDS', 'PREPARE', 'ColdStart', 'run_warm', 'start_server', 'stop_server']
+__all__ = ['PASSED_ON', 'IDLE', 'IDLE_SECONDS', 'ColdStart', 'run_warm', 'start_server', 'idle_seconds', 'stop_server']
 
 # %% ../../nbs/lib/warm/58_client.ipynb #f6e1ae7d
-PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-IDLE_SECONDS = 900.0
-PREPARE = "mlops_nb.cli.prepared:prepare"
-"""What the server loads and runs: by name, since the command line is built on this module."""
+PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class ColdStart(Exception):
@@ -46,15 +44,21 @@ def run_warm(arguments: Sequence[str]) -> int:
         If nothing was run.
     """
     with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ANSWER_SECONDS)
         try:
             connection.connect(os.path.join(server_folder(), SOCKET))
             refuse_stranger(connection)
             send(connection, {"do": "run", "argv": list(arguments), **own_state()}, [0, 1, 2])
             answer = receive(connection)[0]
+            if "pid" in answer:
+                send(connection, {"go": True})  # what nobody waits for any more does not run
         except (FileNotFoundError, ConnectionRefusedError):
             raise ColdStart("") from None
+        except TimeoutError:
+            raise ColdStart("the warm server does not answer") from None
         except OSError as error:
             raise ColdStart(str(error)) from error
+        connection.settimeout(None)
         if "refused" in answer:
             raise ColdStart(answer["refused"], replace=answer["replace"])
         return _wait(connection)
@@ -66,8 +70,8 @@ def _wait(connection: socket.socket) -> int:
     def pass_on(number: int, frame: object) -> None:
         send(connection, {"signal": number})
 
-    for number in PASSED_ON:
-        signal.signal(number, pass_on)
+    for name in PASSED_ON:
+        signal.signal(signal.Signals[name], pass_on)
     try:
         return int(receive(connection)[0]["exit"])
     except OSError:
@@ -75,35 +79,74 @@ def _wait(connection: socket.socket) -> int:
         return 3
 
 # %% ../../nbs/lib/warm/58_client.ipynb #c3ba0307
-def start_server() -> subprocess.Popen[bytes]:
-    """Start a warm server unless there is one.
+IDLE = "MLOPS_NB_WARM_IDLE"
+IDLE_SECONDS = 900.0
 
-    The process that is returned ends at once if there is.
+
+def start_server(prepare: str, imports: Iterable[str] = ()) -> subprocess.Popen[bytes]:
+    """Start a warm server unless there is one; it is to find the modules `imports` loaded.
+
+    `prepare` (`package.module:name`) is called by the server for the function that runs a command.
+    The process that is returned ends at once if there is a server.
+
+    Raises
+    ------
+    UsageError
+        If there can be none.
     """
     import subprocess
 
+    from mlops_nb.errors import UsageError
+
     folder = server_folder()
-    make_private(folder)
-    idle = float(os.environ.get("MLOPS_NB_WARM_IDLE", IDLE_SECONDS))
-    code = f"from mlops_nb.warm.server import main; main({folder!r}, {PREPARE!r}, {idle!r})"
-    with open(os.path.join(folder, LOG), "ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-c", code],
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    code = (
+        f"from mlops_nb.warm.server import main; main({folder!r}, {prepare!r}, {idle_seconds()!r})"
+    )
+    try:
+        make_private(folder)
+        extend_list(folder, imports)
+        with open(os.path.join(folder, LOG), "ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-c", code],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise UsageError(f"no warm server: {error}", hint=f"{OFF}=0 does without") from None
+
+
+def idle_seconds() -> float:
+    """Return how long a server may be of no use before it ends.
+
+    Raises
+    ------
+    UsageError
+        If the environment says something else than a number.
+    """
+    text = os.environ.get(IDLE) or str(IDLE_SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        from mlops_nb.errors import UsageError
+
+        what = f"no warm server: {IDLE}={text} is no number of seconds"
+        raise UsageError(what, hint=f"write it like {IDLE_SECONDS:.0f}")
+    return seconds
 
 
 def stop_server() -> bool:
     """Stop the warm server of this environment; return whether there was one."""
     with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ANSWER_SECONDS)
         try:
             connection.connect(os.path.join(server_folder(), SOCKET))
             send(connection, {"do": "stop"})
-            connection.recv(1)  # closed when it has heard
+            connection.recv(1)  # closed when it has ended
         except OSError:
             return False
     return True

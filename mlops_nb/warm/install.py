@@ -8,16 +8,27 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ..errors import UnwritablePath
+
 NAME = "mlops-nb-warm"
 
 
 def install_kernelspec(prefix: str = sys.prefix) -> Path:
-    """Put the specification of the warm kernel where Jupyter under `prefix` finds it."""
+    """Put the specification of the warm kernel where Jupyter under `prefix` finds it.
+
+    Raises
+    ------
+    UnwritablePath
+        If that is not possible.
+    """
     from jupyter_client.kernelspec import KernelSpecManager
 
     source = Path(__file__).parent / "kernelspec"
     manager = KernelSpecManager()
-    return Path(manager.install_kernel_spec(str(source), NAME, prefix=prefix))
+    try:
+        return Path(manager.install_kernel_spec(str(source), NAME, prefix=prefix))
+    except OSError as error:
+        raise UnwritablePath(error.filename or prefix, error.strerror or str(error)) from None
 
 # %% auto #0
 __all__ = ['NAME', 'install_kernelspec']

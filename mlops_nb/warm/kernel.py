@@ -14,6 +14,8 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp
@@ -33,11 +35,17 @@ class SpareApp(IPKernelApp):
     """IPython's kernel application, which waits to be adopted before it is complete."""
 
     settled = False
+    settings: Snapshot
 
     @property
     def channels(self) -> dict[str, int]:
         """The number of the socket of each channel."""
         return dict(self._ports)
+
+    def load_config_file(self, *arguments: Any, **options: Any) -> None:
+        """Load IPython's settings, and note what they are taken from."""
+        self.settings = Snapshot(_settings_of(self))
+        super().load_config_file(*arguments, **options)  # type: ignore[no-untyped-call]
 
     def init_poller(self) -> None:
         """Poll no parent: the lifeline is surer."""
@@ -102,10 +110,11 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded, snapshot: Snap
         app = _prepare(folder)
         request, (asker, lifeline, log) = receive(control)
         connection = socket.socket(fileno=asker)
-        changed = snapshot.changed()
+        outdated = snapshot.changed()
+        changed = outdated or app.settings.changed()
         refusal = f"{changed} has changed" if changed else _adopt(app, request, loaded)
         if refusal:
-            code = OUTDATED if changed else REFUSED
+            code = OUTDATED if outdated else REFUSED
             send(connection, {"refused": refusal})
         else:
             tie(lifeline, os.getpid())
@@ -119,7 +128,7 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded, snapshot: Snap
             code = 0
     except ConnectionError:
         pass  # the zygote has gone, or the asker has
-    except Exception:
+    except BaseException:  # an exit in somebody's configuration as well
         os.write(server_log, traceback.format_exc().encode())
     finally:
         _leave(code, folder)
@@ -135,6 +144,22 @@ def _prepare(folder: str) -> Any:
     arguments = ["--HistoryManager.enabled=False", f"-f={folder}/kernel.json", "--transport=ipc"]
     app.initialize([*arguments, f"--ip={folder}/socket"])
     return app
+
+
+def _settings_of(app: Any) -> set[str]:
+    """Return the files that IPython's settings come from, or would if they were there.
+
+    What stands beside them counts as well, since one file may load another.
+    """
+    names = {Path(name).stem for name in ("ipython_config.py", *app.config_files)}
+    found = {str(Path(at, name)) for at in app.config_file_paths for name in _spelled(names)}
+    beside = (Path(at).glob(kind) for at in app.config_file_paths for kind in ("*.py", "*.json"))
+    return found | {str(path) for paths in beside for path in paths}
+
+
+def _spelled(names: Iterable[str]) -> set[str]:
+    """Return the names of files that settings called `names` may lie in."""
+    return {f"{name}{ending}" for name in names for ending in (".py", ".json")}
 
 
 def _adopt(app: Any, request: Message, loaded: Loaded) -> str:

@@ -5,18 +5,17 @@
 # %% ../../nbs/lib/warm/20_lifeline.ipynb #98fcaf5f
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
-import sys
+
+from .place import AVAILABLE
 
 # %% auto #0
-__all__ = ['F_SETSIG', 'AVAILABLE', 'Lifeline', 'tie']
+__all__ = ['F_SETSIG', 'Lifeline', 'tie']
 
 # %% ../../nbs/lib/warm/20_lifeline.ipynb #9bea9058
-F_SETSIG = getattr(fcntl, "F_SETSIG", 10)  # fcntl(2); Python names it from 3.13 on
-AVAILABLE = sys.platform == "linux"
+F_SETSIG = 10  # fcntl(2); Python names it from 3.13 on
 
 
 class Lifeline:
@@ -45,6 +44,8 @@ def tie(end: int, group: int) -> None:
     """Let the kernel kill process group `group` when the other end of `end` is closed."""
     if not AVAILABLE:
         return
+    import fcntl
+
     fcntl.fcntl(end, fcntl.F_SETOWN, -group)
     fcntl.fcntl(end, F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) | os.O_ASYNC)

@@ -11,12 +11,33 @@ import stat
 import sys
 
 # %% auto #0
-__all__ = ['SOCKET', 'KERNELS', 'LOG', 'environment_key', 'server_folder', 'make_private']
+__all__ = ['OFF', 'AVAILABLE', 'SOCKET', 'KERNELS', 'LOG', 'KERNEL_FOLDER', 'LONGEST_SOCKET_PATH', 'why_off', 'sockets_fit',
+           'environment_key', 'server_folder', 'make_private']
+
+# %% ../../nbs/lib/warm/10_place.ipynb #d85d26a8
+OFF = "MLOPS_NB_WARM"
+AVAILABLE = sys.platform == "linux"
+
+
+def why_off() -> str:
+    """Return why nothing is started warm here, or an empty text."""
+    if not AVAILABLE:
+        return f"not on {sys.platform}"
+    return f"{OFF}=0" if os.environ.get(OFF) == "0" else ""
 
 # %% ../../nbs/lib/warm/10_place.ipynb #fda9567c
 SOCKET = "run.sock"
 KERNELS = "kernels.sock"
 LOG = "server.log"
+KERNEL_FOLDER = "kernel-"
+"""How the name of a kernel's folder begins; eight letters follow."""
+LONGEST_SOCKET_PATH = 103
+"""What every system takes: macOS 103 bytes, Linux 107."""
+
+
+def sockets_fit(address: str) -> bool:
+    """Return whether the sockets of a kernel can be the files `address`-1 to `address`-5."""
+    return len(os.fsencode(f"{address}-5")) <= LONGEST_SOCKET_PATH
 
 
 def environment_key() -> str:
@@ -33,9 +54,11 @@ def environment_key() -> str:
 def server_folder() -> str:
     """Return the folder of the warm server; it may not be there yet."""
     base = os.environ.get("XDG_RUNTIME_DIR", "")
-    if not _is_private(base):
-        base = os.path.join("/tmp", f"mlops-nb-{os.getuid()}")
-    return os.path.join(base, f"mlops-nb-{environment_key()}")
+    folder = os.path.join(base, f"mlops-nb-{environment_key()}")
+    address = os.path.join(folder, f"{KERNEL_FOLDER}XXXXXXXX", "socket")
+    if _is_private(base) and sockets_fit(address):
+        return folder
+    return os.path.join("/tmp", f"mlops-nb-{os.getuid()}", os.path.basename(folder))
 
 
 def make_private(folder: str) -> None:

@@ -13,14 +13,14 @@ import socket
 import subprocess
 
 from .lifeline import Lifeline
-from .wire import receive
+from .wire import ANSWER_SECONDS, receive
 
 # %% auto #0
 __all__ = ['UNKNOWN_STATUS', 'AdoptedProcess']
 
 # %% ../../nbs/lib/warm/55_process.ipynb #21abbff8
-UNKNOWN_STATUS = -signal.SIGKILL
-"""What is said of a process that ended together with the one that would have known."""
+UNKNOWN_STATUS = 256
+"""What is said when nobody is left who knows how a process ended; no exit code is that high."""
 
 
 class AdoptedProcess:
@@ -70,7 +70,7 @@ class AdoptedProcess:
 
     def _last_word(self) -> int:
         """Return what the zygote says of the end."""
-        self._news.settimeout(5.0)
+        self._news.settimeout(ANSWER_SECONDS)
         try:
             return int(receive(self._news)[0]["status"])
         except (OSError, KeyError):

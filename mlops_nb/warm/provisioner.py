@@ -18,28 +18,28 @@ from typing import Any
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
+from ..errors import UsageError
 from .client import start_server
-from .lifeline import AVAILABLE, Lifeline
-from .place import KERNELS, make_private, server_folder
+from .lifeline import Lifeline
+from .place import KERNELS, make_private, server_folder, sockets_fit, why_off
 from .process import AdoptedProcess
 from .state import own_state
 from .wanted import extend_list
-from .wire import receive, refuse_stranger, send
+from .wire import ANSWER_SECONDS, Message, receive, refuse_stranger, send
 
 # %% auto #0
-__all__ = ['LAUNCHER', 'HISTORY_OFF', 'HISTORY_IN_MEMORY', 'LONGEST_SOCKET_PATH', 'OFF', 'PATIENCE_SECONDS', 'NO_SERVER',
-           'is_ipykernel', 'not_ours', 'same_environment', 'is_off', 'WarmProvisioner']
+__all__ = ['LAUNCHER', 'HISTORY_OFF', 'HISTORY_IN_MEMORY', 'ADOPTION_SECONDS', 'NO_SERVER', 'is_ipykernel', 'not_ours',
+           'same_environment', 'WarmProvisioner']
 
 # %% ../../nbs/lib/warm/60_provisioner.ipynb #28bd2162
 LAUNCHER = "ipykernel_launcher"
 HISTORY_OFF = "--HistoryManager.enabled=False"
 HISTORY_IN_MEMORY = "--HistoryManager.hist_file=:memory:"  # as nbclient has it
-LONGEST_SOCKET_PATH = 100
 
 
 def is_ipykernel(command: Sequence[str]) -> bool:
     """Return whether `command` starts IPython's kernel."""
-    return any(LAUNCHER in word or "ipykernel" in word for word in command)
+    return any("ipykernel" in word for word in command)
 
 
 def not_ours(command: Sequence[str]) -> str:
@@ -62,29 +62,22 @@ def same_environment(executable: str) -> bool:
     )
 
 # %% ../../nbs/lib/warm/60_provisioner.ipynb #d8c8ffaa
-OFF = "MLOPS_NB_WARM"
-PATIENCE_SECONDS = 20.0
+ADOPTION_SECONDS = 20.0
+"""How long a kernel that is on its way may take to take on the state of whoever asked for it."""
 NO_SERVER = "no warm server is running"
-
-
-def is_off() -> str:
-    """Return why kernels are not started warm here, or an empty text."""
-    if not AVAILABLE:
-        return f"not on {sys.platform}"
-    return f"{OFF}=0" if os.environ.get(OFF) == "0" else ""
 
 
 class WarmProvisioner(LocalProvisioner):
     """Start a kernel from the zygote, or as usual; end it with its owner in either case.
 
     `imports` are modules that the notebook is going to import, for the next time; `cold_reason`
-    says, after the start, why it was not a warm one. Where no server runs, one is started for the
-    next time if `starts_server` says so.
+    says, after the start, why it was not a warm one. Where no server runs, one that calls `prepare`
+    (`package.module:name`) is started for the next time, if that is said.
     """
 
     imports: tuple[str, ...] = ()
     cold_reason = ""
-    starts_server = True
+    prepare = ""
     process: Any = None
     connection_info: Any
     _folder: str | None = None
@@ -96,8 +89,9 @@ class WarmProvisioner(LocalProvisioner):
         if manager is not None and is_ipykernel(self.kernel_spec.argv) and os.name == "posix":
             if manager.transport != "ipc":
                 self._folder = tempfile.mkdtemp(prefix="mlops-nb-")
-                if len(os.fsencode(self._folder)) < LONGEST_SOCKET_PATH:
-                    manager.transport, manager.ip = "ipc", os.path.join(self._folder, "kernel")
+                address = os.path.join(self._folder, "kernel")
+                if sockets_fit(address):
+                    manager.transport, manager.ip = "ipc", address
             if getattr(manager, "transport_encryption", "") != "required":
                 kwargs["transport_encryption"] = "disabled"  # others cannot even connect
         prepared: dict[str, Any] = await super().pre_launch(**kwargs)
@@ -106,19 +100,23 @@ class WarmProvisioner(LocalProvisioner):
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Start the kernel process; return how to connect to it."""
         self._lifeline = Lifeline()
-        self.cold_reason = is_off() or not_ours(cmd)
+        self.cold_reason = why_off() or not_ours(cmd)
         if not self.cold_reason:
             self.cold_reason = await asyncio.to_thread(self._adopt, cmd, kwargs)
-        if not self.cold_reason:
+        if self.cold_reason:
+            self.log.info("the kernel starts cold: %s", self.cold_reason)
+        else:
             self.pid = self.pgid = self.process.pid
             self.cwd = kwargs.get("cwd", os.getcwd())
             return self.connection_info
         kwargs["pass_fds"] = (*kwargs.get("pass_fds", ()), self._lifeline.theirs)
         info = await super().launch_kernel(cmd, **kwargs)
         self._lifeline.tie(self.process.pid)
-        if self.starts_server and self.cold_reason == NO_SERVER:
-            with contextlib.suppress(OSError):
-                start_server()
+        if self.prepare and self.cold_reason == NO_SERVER:
+            try:
+                start_server(self.prepare)
+            except UsageError as error:
+                self.log.warning("%s", error)
         return info
 
     async def cleanup(self, restart: bool = False) -> None:
@@ -136,24 +134,10 @@ class WarmProvisioner(LocalProvisioner):
         if manager is None or manager.transport != "ipc" or manager.curve_publickey:
             return "it does not listen at private sockets"
         assert lifeline is not None
-        environ = {**(kwargs.get("env") or os.environ), "JPY_PARENT_PID": str(os.getpid())}
-        request = {
-            "do": "kernel",
-            "argv": [_launcher_file(), *command[3:]],
-            "key": self.connection_info["key"].decode(),
-            "history": _history(command),
-            "connection_file": manager.connection_file,
-            "imports": list(self.imports),
-        }
-        state = own_state(environ, str(kwargs["cwd"]) if kwargs.get("cwd") else None)
         files = [lifeline.theirs, _file_number(kwargs.get("stdout"))]
         connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(PATIENCE_SECONDS)
         try:
-            connection.connect(os.path.join(server_folder(), KERNELS))
-            refuse_stranger(connection)
-            send(connection, request | state, files)
-            reply, descriptors = receive(connection)
+            reply, descriptors = _ask_for_kernel(connection, self._request(command, kwargs), files)
         except OSError as error:
             connection.close()
             if isinstance(error, FileNotFoundError | ConnectionRefusedError):
@@ -167,6 +151,20 @@ class WarmProvisioner(LocalProvisioner):
         self.process = AdoptedProcess(reply["pid"], descriptors[0], connection, lifeline)
         return ""
 
+    def _request(self, command: list[str], kwargs: dict[str, Any]) -> Message:
+        """Describe the kernel that is wanted."""
+        manager: Any = self.parent
+        environ = {**(kwargs.get("env") or os.environ), "JPY_PARENT_PID": str(os.getpid())}
+        request = {
+            "do": "kernel",
+            "argv": [_launcher_file(), *command[3:]],
+            "key": self.connection_info["key"].decode(),
+            "history": _history(command),
+            "connection_file": manager.connection_file,
+            "imports": list(self.imports),
+        }
+        return request | own_state(environ, str(kwargs["cwd"]) if kwargs.get("cwd") else None)
+
     def _link(self, reply: dict[str, Any]) -> None:
         """Let the addresses that the owner knows lead to the sockets of the adopted kernel."""
         manager: Any = self.parent
@@ -175,6 +173,21 @@ class WarmProvisioner(LocalProvisioner):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(address)
             os.symlink(f"{reply['sockets']}-{port}", address)
+
+
+def _ask_for_kernel(
+    connection: socket.socket, request: Message, files: Sequence[int]
+) -> tuple[Message, list[int]]:
+    """Return the answer of the kernel that the zygote hands over, else that of the zygote."""
+    connection.settimeout(ANSWER_SECONDS)
+    connection.connect(os.path.join(server_folder(), KERNELS))
+    refuse_stranger(connection)
+    send(connection, request, files)
+    reply, descriptors = receive(connection)
+    if "coming" in reply:
+        connection.settimeout(ADOPTION_SECONDS)
+        reply, descriptors = receive(connection)
+    return reply, descriptors
 
 
 def _note_for_later(imports: Sequence[str]) -> None:

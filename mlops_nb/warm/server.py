@@ -9,24 +9,27 @@ import contextlib
 import fcntl
 import importlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from . import zygote
 from .loop import Loop, die_with_parent
-from .place import KERNELS, SOCKET, make_private
+from .place import KERNEL_FOLDER, KERNELS, SOCKET, make_private
 from .preload import differing, unsafe_to_fork
 from .snapshot import Snapshot
 from .state import freshen, put_on
 from .wire import Message, ask, receive, send
 
 # %% auto #0
-__all__ = ['Command', 'LAST_WORD_SECONDS', 'run_command', 'Server', 'main']
+__all__ = ['Command', 'LAST_WORD_SECONDS', 'run_command', 'Server', 'sweep', 'main']
 
 # %% ../../nbs/lib/warm/70_server.ipynb #2945dfeb
 Command = Callable[[Sequence[str]], int]
@@ -45,7 +48,9 @@ def run_command(
         threading.Thread(target=_follow, args=(connection,), daemon=True).start()
         code = command(request["argv"])
     except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else 1
+        code = _code_of(leaving)
+    except BaseException:
+        traceback.print_exc()
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the asker may go as soon as it has the code
         with contextlib.suppress(OSError, ValueError):
@@ -54,6 +59,14 @@ def run_command(
         with contextlib.suppress(OSError):
             send(connection, {"exit": code})
         os._exit(code)
+
+
+def _code_of(leaving: SystemExit) -> int:
+    """Return the exit code that an interpreter would end with; show what it would show."""
+    if isinstance(leaving.code, int | None):
+        return leaving.code or 0
+    print(leaving.code, file=sys.stderr)
+    return 1
 
 
 def _take_streams(files: Sequence[int]) -> None:
@@ -81,10 +94,11 @@ class Server(Loop):
 
     def __init__(self, folder: str, command: Command, idle: float) -> None:
         self._folder, self._command, self._idle = folder, command, idle
-        self._snapshot = Snapshot(sys.modules)
+        self._snapshot = Snapshot.of_modules(sys.modules)
         self._trouble = unsafe_to_fork()
         self._environ = dict(os.environ)
         self._running_commands: set[int] = set()
+        self._asker: socket.socket | None = None
         self._uses, self._started = 0, time.time()
         self._last_use = time.monotonic()
         self._zygote = self._start_zygote()
@@ -97,7 +111,9 @@ class Server(Loop):
         elif request["do"] == "status":
             send(connection, self._status())
         elif request["do"] == "stop":
+            self._asker = connection  # hears that we have ended by our ending
             self.stop()
+            return
         connection.close()
 
     def ended(self, pid: int, status: int) -> None:
@@ -123,8 +139,7 @@ class Server(Loop):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(self._folder, SOCKET))
         if self._zygote.returncode is None:
-            self._zygote.terminate()
-            self._zygote.wait()
+            self._zygote.terminate()  # it stays for as long as its kernels are in use
 
     def _run(self, connection: socket.socket, request: Message, files: list[int]) -> None:
         """Fork, and run the command in the child."""
@@ -134,6 +149,15 @@ class Server(Loop):
         if pid:
             self._running_commands.add(pid)
             return
+        try:
+            self._be_runner(connection, request, files)
+        except OSError:
+            pass  # the asker has gone
+        finally:
+            os._exit(1)
+
+    def _be_runner(self, connection: socket.socket, request: Message, files: list[int]) -> None:
+        """Run the command in this forked process, unless it has to be refused; never returns."""
         die_with_parent(0)  # the server may be replaced; the command goes on
         os.setsid()
         freshen()
@@ -144,8 +168,9 @@ class Server(Loop):
         if refusal:
             send(connection, {"refused": refusal, "replace": bool(changed)})
             os._exit(0)
-        connection.settimeout(None)
         send(connection, {"pid": os.getpid()})
+        receive(connection)  # fails if the asker has given up by now
+        connection.settimeout(None)
         run_command(connection, request, files, self._command)
 
     def _start_zygote(self) -> subprocess.Popen[bytes]:
@@ -171,6 +196,23 @@ class Server(Loop):
         }
 
 # %% ../../nbs/lib/warm/70_server.ipynb #fe060f64
+def sweep(folder: str) -> None:
+    """Remove what kernels have left in `folder` that were killed together with their zygote."""
+    for path in Path(folder).glob(f"{KERNEL_FOLDER}*"):
+        if not any(_answers(str(file)) for file in path.glob("socket-*")):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _answers(path: str) -> bool:
+    """Return whether a process listens at the socket `path`."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(path)
+        except OSError:
+            return False
+    return True
+
+
 def main(folder: str, command: str, idle: float) -> None:
     """Serve from `folder` the function `command` (`package.module:name`)."""
     sys.path[:] = [path for path in sys.path if path]
@@ -180,8 +222,10 @@ def main(folder: str, command: str, idle: float) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
+    sweep(folder)
     module, _, name = command.partition(":")
     prepared = getattr(importlib.import_module(module), name)
     server = Server(folder, prepared(), idle)
     server.serve()
     server.end()
+    os.close(lock)  # the next one may start

@@ -49,14 +49,18 @@ Mark = tuple[int, int]
 
 
 class Snapshot:
-    """The modification times and sizes of the files of `modules` and of the package folders."""
+    """The modification times and sizes of files and folders, also of some that are not there."""
 
-    def __init__(self, modules: Mapping[str, ModuleType | None]) -> None:
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._marks = {path: _mark(path) for path in sorted(set(paths))}
+
+    @classmethod
+    def of_modules(cls, modules: Mapping[str, ModuleType | None]) -> Snapshot:
+        """Return the snapshot of the files of `modules` and of the package folders."""
         files = {file_of(module) for module in list(modules.values()) if module is not None}
         folders = [path for path in sys.path if _holds_packages(path)]
         config = os.path.join(sys.prefix, "pyvenv.cfg")
-        watched = {path for path in files if path} | {*folders, config, sys.executable}
-        self._marks = {path: _mark(path) for path in sorted(watched)}
+        return cls({path for path in files if path} | {*folders, config, sys.executable})
 
     def changed(self) -> str | None:
         """Return the first file that is no longer what it was."""

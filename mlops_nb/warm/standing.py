@@ -15,13 +15,11 @@ from typing import Any
 
 from ..errors import UsageError
 from .client import start_server
-from .place import KERNELS, LOG, SOCKET, make_private, server_folder
-from .provisioner import is_off
-from .wanted import extend_list
+from .place import KERNELS, LOG, SOCKET, server_folder, why_off
 from .wire import ask
 
 # %% auto #0
-__all__ = ['START_SECONDS', 'memory', 'standing', 'start_and_wait']
+__all__ = ['LOADING_SECONDS', 'memory', 'standing', 'start_and_wait']
 
 # %% ../../nbs/lib/warm/90_standing.ipynb #8a5559f4
 def memory(pid: int) -> dict[str, int | None]:
@@ -52,30 +50,31 @@ def standing() -> dict[str, Any]:
     }
 
 # %% ../../nbs/lib/warm/90_standing.ipynb #fd129650
-START_SECONDS = 120.0
+LOADING_SECONDS = 120.0
 
 
-def start_and_wait(names: Iterable[str]) -> dict[str, Any]:
+def start_and_wait(prepare: str, names: Iterable[str]) -> dict[str, Any]:
     """Start the server with the modules `names` loaded, if it does not run; return its standing.
+
+    `prepare` is what `start_server` wants.
 
     Raises
     ------
     UsageError
         If there can be none here, or it does not come up.
     """
-    reason = is_off()
+    reason = why_off()
     if reason:
         raise UsageError(
             f"no warm server: {reason}", hint="notebooks start cold, with the same result"
         )
-    folder = server_folder()
-    make_private(folder)
-    extend_list(folder, names)
-    process = start_server()
-    deadline = time.monotonic() + START_SECONDS
+    process = start_server(prepare, names)
+    deadline = time.monotonic() + LOADING_SECONDS
     while not (found := standing())["running"]:
         failed = process.poll() not in (None, 0)  # 0: another one was faster
         if failed or time.monotonic() > deadline:
-            raise UsageError("the warm server does not come up", hint=f"see {folder}/{LOG}")
+            raise UsageError(
+                "the warm server does not come up", hint=f"see {server_folder()}/{LOG}"
+            )
         time.sleep(0.05)
     return found

@@ -5,46 +5,76 @@
 # %% ../../nbs/lib/warm/30_state.ipynb #7aa89f61
 from __future__ import annotations
 
+import contextlib
 import os
 import random
-import resource
+import re
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 # %% auto #0
-__all__ = ['LIMITS', 'own_state', 'put_on', 'put_on_environ', 'freshen', 'reseed']
+__all__ = ['CGROUPS', 'own_state', 'put_on', 'put_on_environ', 'freshen', 'reseed']
 
 # %% ../../nbs/lib/warm/30_state.ipynb #16cb7e52
-LIMITS = tuple(sorted(name for name in dir(resource) if name.startswith("RLIMIT_")))
-
-
 def own_state(environ: Mapping[str, str] | None = None, cwd: str | None = None) -> dict[str, Any]:
     """Describe what a child of this process would inherit, as JSON.
 
     `environ` and `cwd` stand for those of this process.
+
+    Raises
+    ------
+    OSError
+        If the system does not tell.
     """
-    mask = os.umask(0o077)
-    os.umask(mask)
     return {
         "environ": dict(os.environ if environ is None else environ),
         "cwd": os.getcwd() if cwd is None else os.path.abspath(cwd),
-        "umask": mask,
+        "umask": _umask(),
         "group": os.getegid(),
         "nice": os.nice(0),
         "affinity": sorted(os.sched_getaffinity(0)),
-        "limits": {name: resource.getrlimit(getattr(resource, name)) for name in LIMITS},
+        "limits": _limits(),
+        "control_groups": _own("cgroup"),
+        "oom_score_adj": int(_own("oom_score_adj")),
     }
 
+
+def _own(name: str) -> str:
+    """Return what the system says about this process."""
+    return Path("/proc/self", name).read_text(encoding="utf-8", errors="surrogateescape")
+
+
+def _umask() -> int:
+    """Return the mask of new files, without setting another one for a moment."""
+    found = re.search(r"^Umask:\s*([0-7]+)$", _own("status"), re.MULTILINE)
+    if found is None:
+        raise OSError("the system does not tell the umask")
+    return int(found[1], 8)
+
+
+def _limits() -> dict[str, tuple[int, int]]:
+    """Return the soft and the hard limit of each resource."""
+    import resource
+
+    names = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
+    return {name: resource.getrlimit(getattr(resource, name)) for name in names}
+
 # %% ../../nbs/lib/warm/30_state.ipynb #e923da5e
+CGROUPS = Path("/sys/fs/cgroup")
+
+
 def put_on(state: Mapping[str, Any]) -> str:
     """Make `state` that of this process; return why that is not possible, or an empty text."""
     if state["group"] != os.getegid():
         return "another group"
     try:
+        _join(state["control_groups"])
+        _put_on_score(state["oom_score_adj"])
         _put_on_limits(state["limits"])
         os.sched_setaffinity(0, state["affinity"])
         os.nice(state["nice"] - os.nice(0))
@@ -66,8 +96,28 @@ def put_on_environ(environ: Mapping[str, str]) -> None:
     time.tzset()
 
 
+def _join(groups: str) -> None:
+    """Move this process to the control groups that a process in `groups` is in."""
+    for line in set(groups.splitlines()) - set(_own("cgroup").splitlines()):
+        _, controllers, path = line.split(":", 2)
+        hierarchy = controllers.removeprefix("name=")
+        for root in (CGROUPS / hierarchy,) if hierarchy else (CGROUPS, CGROUPS / "unified"):
+            with contextlib.suppress(OSError):
+                Path(f"{root}{path}", "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+    if _own("cgroup") != groups:
+        raise OSError("another control group")
+
+
+def _put_on_score(score: int) -> None:
+    """Let the system end this process for its memory as gladly as one with `score`."""
+    if int(_own("oom_score_adj")) != score:
+        Path("/proc/self/oom_score_adj").write_text(str(score), encoding="ascii")
+
+
 def _put_on_limits(limits: Mapping[str, tuple[int, int]]) -> None:
     """Set the resource limits that differ."""
+    import resource
+
     for name, (soft, hard) in limits.items():
         number = getattr(resource, name)
         if resource.getrlimit(number) != (soft, hard):

@@ -16,9 +16,11 @@ from typing import Any
 LENGTH = struct.Struct("!I")
 LONGEST = 16 * 2**20
 MOST_FILES = 8
+ANSWER_SECONDS = 5.0
+"""How long whoever does nothing but answer may take to do so."""
 
 # %% auto #0
-__all__ = ['LENGTH', 'LONGEST', 'MOST_FILES', 'Message', 'send', 'receive', 'peer', 'refuse_stranger', 'ask']
+__all__ = ['LENGTH', 'LONGEST', 'MOST_FILES', 'ANSWER_SECONDS', 'Message', 'send', 'receive', 'peer', 'refuse_stranger', 'ask']
 
 # %% ../../nbs/lib/warm/15_wire.ipynb #4af2f35f
 Message = dict[str, Any]
@@ -86,7 +88,7 @@ def refuse_stranger(connection: socket.socket) -> None:
 def ask(path: str, message: Message) -> Message:
     """Return the answer of the socket at `path`, or nothing if nobody answers there."""
     with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
-        connection.settimeout(5.0)
+        connection.settimeout(ANSWER_SECONDS)
         connection.connect(path)
         refuse_stranger(connection)
         send(connection, message)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from .kernel import OUTDATED, REFUSED, be_spare
 from .loop import Loop, die_with_parent
-from .place import KERNELS
+from .place import KERNEL_FOLDER, KERNELS
 from mlops_nb.warm.preload import (
     NOT_A_MODULE,
     Loaded,
@@ -30,9 +30,12 @@ from .wanted import extend_list, read_list
 from .wire import Message, send
 
 # %% auto #0
-__all__ = ['KERNEL_MODULES', 'COMMAND', 'Child', 'Zygote', 'main']
+__all__ = ['MOST_UNUSED', 'KERNEL_MODULES', 'COMMAND', 'Child', 'Zygote', 'main']
 
 # %% ../../nbs/lib/warm/50_zygote.ipynb #404a0865
+MOST_UNUSED = 3
+
+
 @dataclass
 class Child:
     """A kernel process: spare as long as it has no owner."""
@@ -54,11 +57,11 @@ class Zygote(Loop):
 
     def __init__(self, folder: str, loaded: Loaded) -> None:
         self._folder, self._loaded = folder, loaded
-        self._snapshot = Snapshot(sys.modules)
+        self._snapshot = Snapshot.of_modules(sys.modules)
         loaded.not_installed = projects_modules()
         self._trouble = unsafe_to_fork()
         self._children: dict[int, Child] = {}
-        self._uses, self.outdated = 0, False
+        self._uses, self._unused, self.outdated = 0, 0, False
         super().__init__(os.path.join(folder, KERNELS))
 
     def answer(self, connection: socket.socket, request: Message, files: list[int]) -> None:
@@ -71,14 +74,17 @@ class Zygote(Loop):
             connection.close()
         else:
             self._hand_over(connection, request, files)
-            self._learn(request["imports"])
+            with contextlib.suppress(
+                OSError
+            ):  # a full disk, say; the kernel is theirs all the same
+                self._learn(request.get("imports", ()))
 
     def ended(self, pid: int, status: int) -> None:
         """Tell the owner of an ended kernel how it ended."""
         child = self._children.pop(pid, None)
         if child is None:
             return
-        self._uses -= status in (REFUSED, OUTDATED)
+        self._count(child, status)
         self.outdated = self.outdated or status == OUTDATED
         if child.owner:
             with contextlib.suppress(OSError):
@@ -93,19 +99,22 @@ class Zygote(Loop):
         if self.outdated and not any(child.owner for child in self._children.values()):
             self.stop()
         elif not self._trouble and all(child.owner for child in self._children.values()):
-            self._fork_kernel()
+            with contextlib.suppress(OSError):  # the next time, perhaps
+                self._fork_kernel()
         return False
 
     def end(self) -> None:
-        """End the spare kernels; those in use are their owners'."""
+        """End the spare kernels; wait for those in use, and tell their owners how they end."""
+        self._listener.close()
         for child in self._children.values():
             if child.owner is None:
                 os.kill(child.pid, signal.SIGKILL)
-                os.waitpid(child.pid, 0)
-                shutil.rmtree(child.folder, ignore_errors=True)
+        while self._children:
+            self._wait_for(-1)
 
     def _hand_over(self, connection: socket.socket, request: Message, files: list[int]) -> None:
         """Give a kernel to the asker."""
+        send(connection, {"coming": True})
         while True:
             spare = next((c for c in self._children.values() if not c.owner), None)
             child = spare or self._fork_kernel()
@@ -114,15 +123,15 @@ class Zygote(Loop):
                 break
             except OSError:  # it has died while it was waiting
                 os.kill(child.pid, signal.SIGKILL)
-                self.ended(*os.waitpid(child.pid, 0))
+                self._wait_for(child.pid)
         child.owner = connection
         child.control.close()
         self._uses += 1
 
     def _fork_kernel(self) -> Child:
         """Fork a spare kernel."""
-        folder = tempfile.mkdtemp(prefix="kernel-", dir=self._folder)
         ours, theirs = socket.socketpair()
+        folder = tempfile.mkdtemp(prefix=KERNEL_FOLDER, dir=self._folder)
         pid = self.fork()
         if pid == 0:
             ours.close()
@@ -132,6 +141,22 @@ class Zygote(Loop):
         theirs.close()
         self._children[pid] = Child(pid, folder, ours)
         return self._children[pid]
+
+    def _wait_for(self, pid: int) -> None:
+        """Wait for the end of a child, of any if `pid` is -1."""
+        pid, status = os.waitpid(pid, 0)
+        self.ended(pid, os.waitstatus_to_exitcode(status))
+
+    def _count(self, child: Child, status: int) -> None:
+        """Count the uses; give up when kernels keep ending before they are used."""
+        if child.owner is None:
+            self._unused += 1
+        elif status in (REFUSED, OUTDATED):
+            self._uses -= 1
+        else:
+            self._unused = 0
+        if self._unused >= MOST_UNUSED and not self._trouble:
+            self._trouble = f"{MOST_UNUSED} kernels in a row ended before they were used"
 
     def _learn(self, imports: Iterable[str]) -> None:
         """Note modules that a notebook imports and that are not loaded yet."""

@@ -1,12 +1,12 @@
 """The warm server: what it refuses, what it survives, and what dies with whom."""
 
+import asyncio
 import json
+import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +15,10 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
+from jupyter_client.manager import AsyncKernelManager
 
+from mlops_nb.warm.install import install_kernelspec
+from mlops_nb.warm.provisioner import WarmProvisioner
 from tests.warm import Warm, warm_server
 
 pytestmark = pytest.mark.slow
@@ -266,11 +269,11 @@ def test_garbage_at_the_sockets_harms_nobody(warm: Warm) -> None:
 
 
 def test_an_idle_server_ends_and_leaves_nothing(tmp_path: Path) -> None:
-    with warm_server(idle=4.0) as server:
+    with warm_server(idle=15.0) as server:
         status = server.status()
         pids = [status["server"]["pid"], status["zygote"]["pid"]]
         pids += [kernel["pid"] for kernel in status["zygote"]["kernels"]]
-        until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+        until(lambda: not any(psutil.pid_exists(pid) for pid in pids), 120)
         left = {path.name for path in Path(status["folder"]).iterdir()}
         assert not any(name.startswith("kernel-") for name in left)
 
@@ -302,7 +305,18 @@ async def main():
 """
 
 
-def test_jupyter_starts_restarts_and_interrupts_warm_kernels(warm: Warm, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """Return a server in whose environment Jupyter knows the warm kernel by name."""
+    prefix = tmp_path_factory.mktemp("jupyter")
+    install_kernelspec(str(prefix))
+    with warm_server(
+        "numpy", environ={"JUPYTER_PATH": str(prefix / "share" / "jupyter")}
+    ) as server:
+        yield server
+
+
+def test_jupyter_starts_restarts_and_interrupts_warm_kernels(jupyter: Warm) -> None:
     script = JUPYTER.rpartition("    await client.execute_interactive")[0] + (
         "    message = client.execute('import time; time.sleep(60)')\n"
         "    await asyncio.sleep(0.5)\n"
@@ -314,16 +328,65 @@ def test_jupyter_starts_restarts_and_interrupts_warm_kernels(warm: Warm, tmp_pat
         "                      os.path.exists(f'/proc/{first}')]))\n"
         "asyncio.run(main())\n"
     )
-    spec = Path(tempfile.mkdtemp(dir=tmp_path)) / "kernels" / "mlops-nb-warm"
-    shutil.copytree(Path(__file__).parents[2] / "mlops_nb/warm/kernelspec", spec)
-    environ = warm.environ | {"JUPYTER_PATH": str(spec.parents[1])}
-    warm.wait_for_spare()
+    jupyter.wait_for_spare()
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=jupyter.environ, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     first, reason, second, interrupted, left = json.loads(done.stdout)
     assert (first, second, interrupted, left) == (True, "fresh", "KeyboardInterrupt", False)
-    assert reason == "" or "JUPYTER_PATH" in reason
+    assert reason == ""
+
+
+def test_papermill_takes_a_warm_kernel_by_its_name(jupyter: Warm, tmp_path: Path) -> None:
+    notebook(tmp_path, "import sys\nprint('numpy' in sys.modules)")
+    uses = jupyter.wait_for_spare()["zygote"]["uses"]
+    command = [sys.executable, "-m", "papermill", "nb.ipynb", "out.ipynb", "-k", "mlops-nb-warm"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=jupyter.environ, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert text_of(tmp_path / "out.ipynb") == "True\n"
+    assert jupyter.status()["zygote"]["uses"] == uses + 1
+
+
+def installed(prefix: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `warm install` in an interpreter whose environment is `prefix`."""
+    script = "import sys\nsys.prefix = sys.argv.pop(1)\nfrom mlops_nb.__main__ import main\nmain()"
+    command = [sys.executable, "-c", script, str(prefix), "warm", "install"]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+
+
+def test_warm_install_offers_the_kernel_to_jupyter(warm: Warm, tmp_path: Path) -> None:
+    done = installed(tmp_path, warm.environ)
+    assert done.returncode == 0 and "kernel mlops-nb-warm installed" in done.stdout
+    environ = warm.environ | {"JUPYTER_PATH": str(tmp_path / "share" / "jupyter")}
+    script = (
+        "from jupyter_client.kernelspec import KernelSpecManager as Manager\n"
+        "spec = Manager().get_kernel_spec('mlops-nb-warm')\n"
+        "print(spec.display_name, spec.metadata['kernel_provisioner']['provisioner_name'])"
+    )
+    command = [sys.executable, "-c", script]
+    found = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert found.stdout == "Python 3 (warm) mlops-nb-warm\n"
+
+
+def test_warm_install_where_nobody_may_write_is_one_line(warm: Warm) -> None:
+    done = installed(Path(os.devnull), warm.environ)
+    assert done.returncode == 2 and done.stderr.startswith("error: /dev/null")
+    assert len(done.stderr.splitlines()) <= 2
+
+
+def test_the_reason_of_a_cold_start_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def start_and_end() -> None:
+        manager = AsyncKernelManager(kernel_name="python3", log=logging.getLogger("lab"))
+        spec = manager.kernel_spec
+        manager.provisioner = WarmProvisioner(kernel_id="1", kernel_spec=spec, parent=manager)
+        await manager.start_kernel()
+        await manager.shutdown_kernel(now=True)
+
+    with caplog.at_level(logging.INFO, "lab"):
+        asyncio.run(start_and_end())
+    assert "the kernel starts cold: MLOPS_NB_WARM=0" in caplog.messages
 
 
 FIFTY = """
@@ -400,3 +463,188 @@ def test_an_untidy_runtime_folder_means_a_cold_start(own_warm: Warm, tmp_path: P
     assert done.returncode == 0 and "Traceback" not in done.stderr
     assert text_of(tmp_path / "out.ipynb") == "cold\n"
     folder.chmod(0o700)
+
+
+WAIT = "while not pathlib.Path('go').exists():\n    time.sleep(0.02)\nos._exit(7)"
+
+
+def test_how_a_kernel_ended_is_told_also_after_the_server_was_stopped(
+    own_warm: Warm, tmp_path: Path
+) -> None:
+    notebook(tmp_path, TELL_PID, WAIT)
+    process = start(own_warm, tmp_path)
+    kernel_of(tmp_path)
+    zygote = psutil.Process(own_warm.status()["zygote"]["pid"])
+    assert own_warm.run("warm", "stop").returncode == 0
+    assert not own_warm.status()["running"]
+    (tmp_path / "go").touch()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 3 and "exited with status 7" in said
+    until(lambda: not zygote.is_running())
+
+
+def test_how_a_kernel_ended_is_not_invented(own_warm: Warm, tmp_path: Path) -> None:
+    notebook(tmp_path, TELL_PID, WAIT)
+    process = start(own_warm, tmp_path)
+    kernel_of(tmp_path)
+    os.kill(own_warm.status()["zygote"]["pid"], signal.SIGKILL)
+    (tmp_path / "go").touch()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 3 and "how is not known" in said and "SIGKILL" not in said
+
+
+def test_a_full_runtime_folder_loses_nobody_their_kernel(own_warm: Warm, tmp_path: Path) -> None:
+    Path(own_warm.status()["folder"], "preload.json").mkdir()  # nothing can be noted there
+    notebook(tmp_path, "import colorsys, pandas, os\nos._exit(7)")
+    done = own_warm.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path)
+    assert done.returncode == 3 and "exited with status 7" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ipython_kernel_config.py", "c.IPKernelApp.exec_lines = ['MARK = 22']"),
+        ("ipython_config.py", "c.InteractiveShellApp.exec_lines = ['MARK = 22']"),
+        (
+            "ipython_kernel_config.json",
+            '{"InteractiveShellApp": {"exec_lines": ["MARK = 22"]}}',
+        ),
+    ],
+)
+def test_settings_of_ipython_hold_from_when_they_are_written(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    profile = tmp_path / "ipython" / "profile_default"
+    profile.mkdir(parents=True)
+    notebook(tmp_path, "print(globals().get('MARK'))")
+    with warm_server(environ={"IPYTHONDIR": str(profile.parent)}) as server:
+        said = []
+        for _ in range(3):
+            done = server.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path)
+            said.append((text_of(tmp_path / "out.ipynb"), f"{name} has changed" in done.stderr))
+            server.wait_for_spare()
+            if not (profile / name).exists():
+                (profile / name).write_text(text)
+        assert [value for value, _ in said] == ["None\n", "22\n", "22\n"]
+        assert server.status()["zygote"]["uses"] == 2
+
+
+def test_kernels_that_cannot_start_are_not_forked_for_ever(tmp_path: Path) -> None:
+    profile = tmp_path / "ipython" / "profile_default"
+    profile.mkdir(parents=True)
+    with warm_server(environ={"IPYTHONDIR": str(profile.parent)}) as server:
+        (profile / "ipython_kernel_config.py").write_text("raise SystemExit('not today')")
+        for kernel in server.status()["zygote"]["kernels"]:
+            os.kill(kernel["pid"], signal.SIGKILL)
+        until(lambda: server.status()["zygote"]["trouble"])
+        shown = server.run("warm", "status").stdout
+        assert "starts cold: 3 kernels in a row ended before they were used" in shown
+        assert server.status()["zygote"]["kernels"] == []
+        assert not list(Path(server.status()["folder"]).glob("kernel-*"))
+        assert "SystemExit: not today" in server.log()
+
+
+def test_a_new_server_removes_what_a_killed_one_left(own_warm: Warm) -> None:
+    status = own_warm.status()
+    folder = Path(status["folder"])
+    for name in ("server", "zygote"):
+        os.kill(status[name]["pid"], signal.SIGKILL)
+    until(lambda: not own_warm.status()["running"])
+    left = set(folder.glob("kernel-*"))
+    assert left
+    own_warm.start()
+    assert not left & set(folder.glob("kernel-*"))
+
+
+def test_only_a_command_that_starts_a_kernel_starts_a_server(
+    own_warm: Warm, tmp_path: Path
+) -> None:
+    log = Path(own_warm.status()["folder"], "server.log")
+    own_warm.run("warm", "stop")
+    log.unlink()
+    assert own_warm.run("execute", "--help").returncode == 0
+    assert own_warm.run("execute", "nothing.ipynb", cwd=tmp_path).returncode == 2
+    notebook(tmp_path, "1")
+    assert own_warm.run("execute", "nb.ipynb", "--kernel", "none", cwd=tmp_path).returncode == 2
+    assert not log.exists()
+    assert own_warm.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path).returncode == 0
+    assert log.exists()
+
+
+def test_an_idle_time_that_is_no_number_is_one_line_and_fails_no_notebook(
+    own_warm: Warm, tmp_path: Path
+) -> None:
+    own_warm.run("warm", "stop")
+    environ = own_warm.environ | {"MLOPS_NB_WARM_IDLE": "15m"}
+    notebook(tmp_path, "1")
+    options = {"env": environ, "cwd": tmp_path}
+    done = own_warm.run("execute", "nb.ipynb", "-o", "out.ipynb", **options)
+    assert done.returncode == 0 and "MLOPS_NB_WARM_IDLE=15m" in done.stderr.splitlines()[-1]
+    refused = own_warm.run("warm", "start", **options)
+    assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1
+    assert refused.stderr.startswith("error: no warm server: MLOPS_NB_WARM_IDLE=15m is no number")
+
+
+def test_a_runtime_folder_that_is_not_private_is_one_line(own_warm: Warm) -> None:
+    folder = Path(own_warm.status()["folder"])
+    own_warm.run("warm", "stop")
+    folder.chmod(0o755)
+    done = own_warm.run("warm", "start")
+    folder.chmod(0o700)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert f"{folder} is not private" in done.stderr
+
+
+def test_a_server_that_hangs_costs_a_cold_start_and_runs_nothing_later(
+    own_warm: Warm, tmp_path: Path
+) -> None:
+    notebook(tmp_path, "with open('runs', 'a') as file:\n    file.write('once')")
+    status = own_warm.status()
+    stopped = [status["server"]["pid"], status["zygote"]["pid"]]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        done = own_warm.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    assert done.returncode == 0 and "cold start: the warm server does not answer" in done.stderr
+    until(lambda: not own_warm.status()["server"]["commands"])
+    assert own_warm.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "runs").read_text() == "once" * 2
+
+
+@pytest.mark.parametrize("off", ["0", "1"])
+def test_a_long_folder_of_temporary_files_is_no_hindrance(
+    own_warm: Warm, tmp_path: Path, off: str
+) -> None:
+    long = tmp_path / ("t" * 100)
+    long.mkdir()
+    notebook(tmp_path, "print('done')")
+    environ = own_warm.environ | {"TMPDIR": str(long), "MLOPS_NB_WARM": off}
+    done = own_warm.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path, env=environ)
+    assert done.returncode == 0, done.stderr
+    assert text_of(tmp_path / "out.ipynb") == "done\n"
+
+
+FULL = "/dev/full"  # each write to it finds a full disk
+
+
+@pytest.mark.parametrize("off", ["0", "1"])
+def test_output_that_cannot_be_written_is_one_line(warm: Warm, tmp_path: Path, off: str) -> None:
+    notebook(tmp_path, "1")
+    command = [sys.executable, "-m", "mlops_nb", "execute", "nb.ipynb", "--json"]
+    environ = warm.environ | {"MLOPS_NB_WARM": off}
+    with open(FULL, "w") as full:
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: [Errno 28] No space left on device"
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr

@@ -1,0 +1,406 @@
+"""The parts of the warm server that need no server."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_nb.errors import UsageError
+from mlops_nb.warm.client import IDLE, ColdStart, idle_seconds, run_warm, start_server
+from mlops_nb.warm.lifeline import Lifeline
+from mlops_nb.warm.place import (
+    LONGEST_SOCKET_PATH,
+    SOCKET,
+    make_private,
+    server_folder,
+    sockets_fit,
+    why_off,
+)
+from mlops_nb.warm.preload import differing
+from mlops_nb.warm.process import UNKNOWN_STATUS, AdoptedProcess
+from mlops_nb.warm.provisioner import LAUNCHER, is_ipykernel, not_ours
+from mlops_nb.warm.server import run_command, sweep
+from mlops_nb.warm.snapshot import Snapshot
+from mlops_nb.warm.state import own_state, put_on
+from mlops_nb.warm.wanted import LONGEST_LIST, extend_list, read_list
+from mlops_nb.warm.wire import receive, send
+
+USUAL = [sys.executable, "-m", LAUNCHER, "-f", "kernel.json"]
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a private runtime folder of the test's own."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("mlops_nb.warm.place.LONGEST_SOCKET_PATH", 1000)
+    tmp_path.chmod(0o700)
+    return tmp_path
+
+
+@given(st.dictionaries(st.text(), json_values))
+def test_what_is_sent_is_received(message: dict[str, object]) -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        sender = threading.Thread(target=send, args=(left, message))
+        sender.start()
+        assert receive(right) == (message, [])
+        sender.join()
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_at_a_socket_are_worse_than_a_lost_connection(data: bytes) -> None:
+    left, right = socket.socketpair()
+    with right:
+        with left:
+            left.sendall(data)
+        try:
+            message, files = receive(right)
+        except ConnectionError:
+            return
+        assert isinstance(message, dict) and not files
+
+
+def test_open_files_travel_with_a_message_and_are_closed_with_a_broken_one(tmp_path: Path) -> None:
+    left, right = socket.socketpair()
+    with left, right, (tmp_path / "sent").open("w+") as file:
+        send(left, {}, [file.fileno()])
+        (number,) = receive(right)[1]
+        os.write(number, b"through the copy")
+        os.close(number)
+        assert (tmp_path / "sent").read_text() == "through the copy"
+        socket.send_fds(left, [b"\0\0\0\2[]"], [file.fileno()])
+        before = os.listdir("/proc/self/fd")
+        with pytest.raises(ConnectionError):
+            receive(right)
+        assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (USUAL, ""),
+        ([*USUAL, "--HistoryManager.enabled=False"], ""),
+        ([*USUAL, "--debug"], "other arguments"),
+        (["/usr/bin/env", *USUAL[1:]], "another interpreter"),
+        (["/is/not/there", *USUAL[1:]], "another interpreter"),
+        ([sys.executable, "-c", "1"], "other arguments"),
+    ],
+)
+def test_only_the_usual_command_line_is_served_warm(command: list[str], reason: str) -> None:
+    assert not_ours(command).startswith(reason) and bool(not_ours(command)) == bool(reason)
+
+
+def test_the_kernel_of_ipython_is_known_by_its_command() -> None:
+    assert is_ipykernel(USUAL) and is_ipykernel(["python", "-m", "ipykernel"])
+    assert not is_ipykernel(["R", "--slave", "-e", "IRkernel::main()"])
+
+
+@pytest.mark.parametrize(
+    ("name", "matters"),
+    [
+        ("OMP_NUM_THREADS", True),
+        ("PYTHONPATH", True),
+        ("READ_BY_A_LIBRARY", True),
+        ("ANYTHING", False),
+        ("PATH", False),
+        ("TZ", False),
+        ("PYTHONDONTWRITEBYTECODE", False),
+        ("PYDEVD_USE_FRAME_EVAL", False),
+    ],
+)
+def test_variables_that_decide_what_an_import_gives_must_agree(name: str, matters: bool) -> None:
+    noted = {"READ_BY_A_LIBRARY", "PATH"}
+    found = differing({"A": "1", name: "1"}, {"A": "1", name: "2"}, noted)
+    assert found == (name if matters else None)
+    assert differing({name: "1"}, {name: "1"}, noted) is None
+    assert differing({}, {name: "1"}, noted) == (name if matters else None)
+
+
+@given(st.text(alphabet="aé/", max_size=150))
+def test_an_address_fits_exactly_if_a_socket_can_be_bound_there(name: str) -> None:
+    assert sockets_fit(name) == (len(f"{name}-5".encode()) <= LONGEST_SOCKET_PATH)
+
+
+def test_a_runtime_folder_too_deep_for_sockets_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 66)
+    deep.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    assert server_folder().startswith(f"/tmp/mlops-nb-{os.getuid()}/")
+
+
+def test_warm_is_off_where_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_NB_WARM", "0")
+    assert why_off() == "MLOPS_NB_WARM=0"
+    monkeypatch.setenv("MLOPS_NB_WARM", "1")
+    assert why_off() == ""
+
+
+@pytest.mark.parametrize("text", ["15m", "nan", "inf", "-1", "0", "1e999"])
+def test_an_idle_time_that_is_no_number_is_a_usage_error(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv(IDLE, text)
+    with pytest.raises(UsageError, match=f"{IDLE}={text} is no number of seconds"):
+        start_server("nothing:here")
+
+
+def test_an_idle_time_is_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(IDLE, "1.5")
+    assert idle_seconds() == 1.5
+    monkeypatch.setenv(IDLE, "")
+    assert idle_seconds() == 900
+
+
+def test_a_folder_that_is_not_private_is_a_usage_error(runtime: Path) -> None:
+    folder = Path(server_folder())
+    make_private(str(folder))
+    folder.chmod(0o755)
+    with pytest.raises(UsageError, match="is not private"):
+        start_server("nothing:here")
+
+
+def test_a_server_that_does_not_answer_means_a_cold_start_before_long(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops_nb.warm.client.ANSWER_SECONDS", 0.05)
+    make_private(server_folder())
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(os.path.join(server_folder(), SOCKET))
+        stopped.listen()
+        with pytest.raises(ColdStart, match="does not answer") as cold:
+            run_warm(["--version"])
+    assert not cold.value.replace
+
+
+def adopted(status: int | None) -> AdoptedProcess:
+    """Return a process whose zygote says `status` of its end, or says nothing."""
+    child = subprocess.Popen(["true"], start_new_session=True)
+    descriptor = os.pidfd_open(child.pid)
+    child.wait()
+    news, zygote = socket.socketpair()
+    if status is not None:
+        send(zygote, {"status": status})
+    zygote.close()
+    return AdoptedProcess(child.pid, descriptor, news, Lifeline())
+
+
+@pytest.mark.parametrize("status", [0, 7, -signal.SIGKILL])
+def test_an_adopted_process_ends_as_its_zygote_says(status: int) -> None:
+    process = adopted(status)
+    assert process.wait(20) == status == process.poll() == process.returncode
+    process.kill()  # changes nothing
+
+
+def test_how_a_process_ended_is_not_invented() -> None:
+    status = adopted(None).wait(20)
+    assert status == UNKNOWN_STATUS
+    assert not 0 <= status <= 255 and -status not in signal.valid_signals()
+
+
+def test_waiting_for_an_adopted_process_ends_in_time() -> None:
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    news, zygote = socket.socketpair()
+    process = AdoptedProcess(child.pid, os.pidfd_open(child.pid), news, Lifeline())
+    with zygote, pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.01)
+    process.terminate()
+    assert child.wait(20) == -signal.SIGTERM and process.wait(20) == UNKNOWN_STATUS
+
+
+def in_a_fork(work: object) -> str:
+    """Return what `work` returns in a forked process."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(write, str(work()).encode())  # type: ignore[operator]
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        text = pipe.read()
+    os.waitpid(pid, 0)
+    return text
+
+
+def test_a_state_that_is_put_on_is_the_own_one(tmp_path: Path) -> None:
+    state = own_state({"MARK": "1", "TZ": "Asia/Tokyo"}, str(tmp_path))
+    state |= {"umask": 0o027, "oom_score_adj": state["oom_score_adj"] + 7}
+    given_limits = {**state["limits"], "RLIMIT_CORE": (0, 0)}
+    state |= {"limits": given_limits}
+
+    def work() -> bool:
+        assert put_on(state) == ""
+        return own_state() == {**state, "limits": own_state()["limits"]} and os.umask(0) == 0o027
+
+    assert in_a_fork(work) == "True"
+
+
+def test_asking_for_the_state_does_not_touch_the_umask(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = os.umask(0o031)
+    try:
+        with mock.patch("os.umask", side_effect=AssertionError):
+            assert own_state()["umask"] == 0o031
+    finally:
+        os.umask(mask)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"group": -5}, "another group"),
+        ({"control_groups": "0::/is/not/there\n"}, "another control group"),
+        ({"cwd": "/is/not/there"}, "/is/not/there"),
+    ],
+)
+def test_a_state_that_cannot_be_put_on_is_a_reason(change: dict[str, object], reason: str) -> None:
+    assert reason in in_a_fork(lambda: put_on({**own_state(), **change}))
+
+
+def test_the_control_groups_of_the_asker_are_joined_or_refused(tmp_path: Path) -> None:
+    line = next(line for line in own_state()["control_groups"].splitlines())
+    _, controllers, path = line.split(":", 2)
+    hierarchy = controllers.removeprefix("name=")
+    group = Path(f"/sys/fs/cgroup/{hierarchy}{path}", f"mlops-nb-test-{os.getpid()}")
+    try:
+        group.mkdir()
+    except OSError:  # not ours to make; then nobody can be moved there either
+        pass
+    try:
+        theirs = line.rstrip("/") + f"/{group.name}"
+        state = own_state()
+        state["control_groups"] = state["control_groups"].replace(f"{line}\n", f"{theirs}\n", 1)
+
+        def work() -> str:
+            reason = put_on(state)
+            joined = own_state()["control_groups"] == state["control_groups"]
+            return f"{reason}, {joined}"
+
+        assert in_a_fork(work) in {", True", "another control group, False"}
+        if group.exists() and (group / "cgroup.procs").exists() and os.access(group, os.W_OK):
+            assert in_a_fork(work) == ", True"
+    finally:
+        if group.exists():
+            group.rmdir()
+
+
+def test_a_snapshot_notices_what_changes_appears_and_goes(tmp_path: Path) -> None:
+    there, missing = tmp_path / "there.py", tmp_path / "missing.py"
+    there.write_text("1")
+    paths = [str(there), str(missing)]
+    assert Snapshot(paths).changed() is None
+    snapshot = Snapshot(paths)
+    missing.write_text("")
+    os.utime(missing, ns=(1, 1))
+    assert snapshot.changed() == str(missing)
+    snapshot = Snapshot(paths)
+    there.unlink()
+    assert snapshot.changed() == str(there)
+
+
+def test_the_list_of_wanted_modules_grows_to_its_bound(tmp_path: Path) -> None:
+    names = [f"module{number}" for number in range(LONGEST_LIST + 5)]
+    assert extend_list(str(tmp_path), names) and not extend_list(str(tmp_path), ["late"])
+    assert read_list(str(tmp_path)) == tuple(names[:LONGEST_LIST])
+    (tmp_path / "preload.json").write_text("[1, ")
+    assert read_list(str(tmp_path)) == ()
+
+
+def test_only_folders_in_which_nobody_answers_are_swept(tmp_path: Path) -> None:
+    used, left, other = tmp_path / "kernel-a", tmp_path / "kernel-b", tmp_path / "models"
+    for folder in (used, left, other):
+        folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as gone:
+        before = os.getcwd()
+        os.chdir(left)
+        try:
+            gone.bind("socket-1")
+        finally:
+            os.chdir(before)
+    with socket.socket(socket.AF_UNIX) as listener:
+        os.chdir(used)
+        try:
+            listener.bind("socket-1")
+            listener.listen()
+            sweep("..")
+        finally:
+            os.chdir(before)
+    assert used.exists() and other.exists() and not left.exists()
+
+
+def run_in_a_fork(command: object, capfile: Path) -> tuple[dict[str, object], str]:
+    """Run a command as the server does; return the word to the asker, and what it wrote."""
+    left, right = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        left.close()
+        files = [os.open(os.devnull, os.O_RDONLY)]
+        files += [os.open(capfile, os.O_WRONLY | os.O_CREAT | os.O_APPEND)] * 2
+        run_command(right, {"argv": []}, files, command)  # type: ignore[arg-type]
+    right.close()
+    with left:
+        message, _ = receive(left)
+    os.waitpid(pid, 0)
+    return message, capfile.read_text()
+
+
+def leave(code: object) -> object:
+    """Return a command that calls `sys.exit` with `code`."""
+
+    def command(_: object) -> int:
+        raise SystemExit(code)
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("code", "exit", "said"), [(None, 0, ""), (3, 3, ""), ("no such thing", 1, "no such thing\n")]
+)
+def test_a_command_leaves_as_an_interpreter_would(
+    tmp_path: Path, code: object, exit: int, said: str
+) -> None:
+    assert run_in_a_fork(leave(code), tmp_path / "said") == ({"exit": exit}, said)
+
+
+def test_a_command_that_breaks_in_the_server_says_where(tmp_path: Path) -> None:
+    def command(_: object) -> int:
+        raise LookupError("nobody foresaw this")
+
+    message, said = run_in_a_fork(command, tmp_path / "said")
+    assert message == {"exit": 1}
+    assert said.startswith("Traceback") and said.endswith("LookupError: nobody foresaw this\n")
+
+
+ELSEWHERE = """
+import asyncio, multiprocessing, signal, socketserver, subprocess, sys
+import aiohttp, click, jupyter_client.manager, nbclient, nbformat, psutil, requests, rich, tqdm
+for name in ("fcntl", "resource", "termios", "pwd", "grp"):
+    sys.modules[name] = None
+for name in ("SIGHUP", "SIGKILL", "SIGCHLD", "SIGSTOP"):
+    if hasattr(signal, name):
+        delattr(signal, name)
+assert not [name for name in sys.modules if name.startswith("mlops_nb.")]
+import mlops_nb.notebook.execute, mlops_nb.notebook.kernel, mlops_nb.notebook.supervise
+import mlops_nb.notebook.replay, mlops_nb.cli.app, mlops_nb.cli.provisioner, mlops_nb.warm.install
+"""
+
+
+def test_the_cold_path_imports_where_there_is_no_unix() -> None:
+    command = [sys.executable, "-c", ELSEWHERE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
