@@ -48,10 +48,10 @@ def run_warm(arguments: Sequence[str]) -> int:
         try:
             connection.connect(os.path.join(server_folder(), SOCKET))
             refuse_stranger(connection)
-            send(connection, {"do": "run", "argv": list(arguments), **own_state()}, [0, 1, 2])
+            send(connection, {"do": "run", "argv": list(arguments), **own_state()})
             answer = receive(connection)[0]
             if "pid" in answer:
-                send(connection, {"go": True})  # what nobody waits for any more does not run
+                send(connection, {"go": True}, [0, 1, 2])
         except (FileNotFoundError, ConnectionRefusedError):
             raise ColdStart("") from None
         except TimeoutError:

@@ -107,7 +107,7 @@ class Server(Loop):
     def answer(self, connection: socket.socket, request: Message, files: list[int]) -> None:
         """Run a command, or say how things stand."""
         if request["do"] == "run":
-            self._run(connection, request, files)
+            self._run(connection, request)
         elif request["do"] == "status":
             send(connection, self._status())
         elif request["do"] == "stop":
@@ -141,7 +141,7 @@ class Server(Loop):
         if self._zygote.returncode is None:
             self._zygote.terminate()  # it stays for as long as its kernels are in use
 
-    def _run(self, connection: socket.socket, request: Message, files: list[int]) -> None:
+    def _run(self, connection: socket.socket, request: Message) -> None:
         """Fork, and run the command in the child."""
         self._uses += 1
         self._last_use = time.monotonic()
@@ -150,13 +150,13 @@ class Server(Loop):
             self._running_commands.add(pid)
             return
         try:
-            self._be_runner(connection, request, files)
+            self._be_runner(connection, request)
         except OSError:
             pass  # the asker has gone
         finally:
             os._exit(1)
 
-    def _be_runner(self, connection: socket.socket, request: Message, files: list[int]) -> None:
+    def _be_runner(self, connection: socket.socket, request: Message) -> None:
         """Run the command in this forked process, unless it has to be refused; never returns."""
         die_with_parent(0)  # the server may be replaced; the command goes on
         os.setsid()
@@ -169,7 +169,7 @@ class Server(Loop):
             send(connection, {"refused": refusal, "replace": bool(changed)})
             os._exit(0)
         send(connection, {"pid": os.getpid()})
-        receive(connection)  # fails if the asker has given up by now
+        _, files = receive(connection)  # fails if the asker has given up by now
         connection.settimeout(None)
         run_command(connection, request, files, self._command)
 
