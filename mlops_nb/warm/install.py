@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 from ..errors import UnwritablePath
@@ -23,7 +24,7 @@ def install_kernelspec(prefix: str = sys.prefix) -> Path:
     """
     from jupyter_client.kernelspec import KernelSpecManager
 
-    source = Path(__file__).parent / "kernelspec"
+    source = files("mlops_nb.warm") / "kernelspec"
     manager = KernelSpecManager()
     try:
         return Path(manager.install_kernel_spec(str(source), NAME, prefix=prefix))
