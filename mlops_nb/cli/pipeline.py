@@ -127,14 +127,19 @@ def metrics(as_json: bool) -> None:
 @click.command()
 @json_option
 def check(as_json: bool) -> None:
-    """Check that notebooks, config and dvc.yaml fit together; run nothing."""
+    """Check that notebooks, config and dvc.yaml fit together; run nothing.
+
+    A note names code that a stage may run and that its fingerprint cannot cover.
+    """
     from mlops_nb.pipeline.check import check_project
 
     checked = check_project(Path.cwd())
     if as_json:
-        print_json({"findings": [], "stages": list(checked)})
-    else:
-        click.echo(f"the pipeline fits together: {', '.join(checked)}")
+        print_json({"findings": [], "notes": list(checked.notes), "stages": list(checked.stages)})
+        return
+    for note in checked.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(f"the pipeline fits together: {', '.join(checked.stages)}")
 
 
 COMMANDS = (plan, pipeline, check)
