@@ -42,11 +42,14 @@ def execution_folders(executions: Path) -> list[Path]:
     """Return the folders of the executions in `executions`, oldest first."""
     if not executions.is_dir():
         return []
-    return sorted(path for path in executions.iterdir() if _FOLDER.match(path.name))
+    found = (path for path in executions.iterdir() if _FOLDER.match(path.name))
+    return sorted(path for path in found if path.is_dir() and not path.is_symlink())
 
 # %% ../../nbs/lib/pipeline/88_executions.ipynb #0455d4db
 def find_journal(named: str, folders: list[Path]) -> Path:
     """Return the journal of the execution that `named` stands for, of those in `folders`.
+
+    A stage and the name of an execution come before a path, unless that has a slash in it.
 
     Raises
     ------
@@ -54,15 +57,16 @@ def find_journal(named: str, folders: list[Path]) -> Path:
         If there is none, or there are several.
     """
     path = Path(named)
-    if path.exists():
-        return path / JOURNAL if path.is_dir() else path
+    is_path = os.sep in named and path.exists()
     stages = {_stage(folder): folder for folder in sorted(folders, key=lambda f: f.name)}
     if named in stages:
         return stages[named] / JOURNAL
-    found = [folder for folder in folders if folder.name.startswith(named)]
+    found = [] if is_path else [folder for folder in folders if folder.name.startswith(named)]
     if len(found) > 1:
         several = ", ".join(folder.name for folder in found[:3])
         raise UsageError(f"`{named}` stands for several executions: {several}", hint="give more")
+    if not found and path.exists():
+        return path / JOURNAL if path.is_dir() else path
     if not found:
         known = did_you_mean(named, stages) if stages else "see `mlops-nb recover --list`"
         raise UsageError(f"no execution `{named}`", hint=known)
