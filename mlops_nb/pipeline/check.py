@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config.config import read_conf_sha, read_config
-from ..config.schema import Source
+from ..config.schema import Recipe
 from ..core.project import Project, find_project
 from ..errors import CheckFailed, ConfigError, MlopsNbError, PipelineError
 from ..notebook.stage import Stage, read_stage, stage_files
@@ -76,7 +76,7 @@ def _config_findings(project: Project, stages: tuple[Stage, ...]) -> Iterator[Ml
     try:
         if (
             project.params_file.is_file()
-            and read_conf_sha(project) == Source(project.conf, stages).sha
+            and read_conf_sha(project) == Recipe(project.conf, stages).sha
         ):
             read_config(project, stages)
             return
