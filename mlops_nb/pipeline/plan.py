@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..config.compose import compose
-from ..config.config import read_conf_sha, read_config
+from ..config.config import read_conf_sha, read_config, write_config
 from ..config.schema import Recipe
 from ..core.files import write_atomic
 from ..core.project import Project
@@ -54,7 +54,7 @@ def make_plan(project: Project) -> Plan:
     for stage in stages:
         refuse_unseen(stage, config[stage.name])
     if recomposed:
-        write_atomic(project.params_file, config.text)
+        write_config(project, config)
     lock = read_lock(project)
     changed = tuple(name for name, code in fingerprints.items() if locked_code(lock, name) != code)
     facts = json.dumps({"code": fingerprints}, indent=2, sort_keys=True) + "\n"

@@ -9,7 +9,7 @@ import pytest
 
 from mlops_nb.errors import UsageError
 from mlops_nb.notebook.journal import JOURNAL, Journal
-from mlops_nb.pipeline.executions import (
+from mlops_nb.pipeline.kept import (
     execution_folders,
     find_journal,
     new_folder,
