@@ -156,9 +156,9 @@ def _section(project: Project, stage: Stage, overrides: Sequence[str]) -> Mappin
     """Return the composed values of a stage."""
     from mlops_nb.config.compose import compose
     from mlops_nb.config.config import read_conf_sha, read_section
-    from mlops_nb.config.schema import Source
+    from mlops_nb.config.schema import Recipe
 
-    if not overrides and read_conf_sha(project) == Source(project.conf, read_stages(project)).sha:
+    if not overrides and read_conf_sha(project) == Recipe(project.conf, read_stages(project)).sha:
         return read_section(project, stage)
     own = {parameter.name for parameter in stage.configured}
     full = [f"{stage.name}.{o}" if o.partition("=")[0] in own else o for o in overrides]

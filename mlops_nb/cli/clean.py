@@ -47,7 +47,7 @@ def clean(
 def _clean_executions(keep: int) -> dict[str, Any]:
     """Return which folders were removed."""
     from mlops_nb.core.project import enclosing_project
-    from mlops_nb.pipeline.executions import executions_folder, remove_executions
+    from mlops_nb.pipeline.kept import executions_folder, remove_executions
 
     folders = {executions_folder(enclosing_project(Path.cwd())), executions_folder(None)}
     removed = [path for folder in folders for path in remove_executions(folder, keep=keep)]
@@ -57,17 +57,13 @@ def _clean_executions(keep: int) -> dict[str, Any]:
 def _clean_notebooks(notebooks: tuple[Path, ...], check: bool) -> dict[str, Any]:
     """Return which notebooks were cleaned, of how many."""
     from mlops_nb.core.project import find_project
-    from mlops_nb.errors import CheckFailed
-    from mlops_nb.notebook.clean import clean_notebooks
+    from mlops_nb.notebook.clean import clean_notebooks, refuse_unclean
     from mlops_nb.notebook.stage import stage_files
 
     paths = notebooks or stage_files(find_project(Path.cwd()))
-    changed = clean_notebooks(paths, write=not check)
-    if check and changed:
-        raise CheckFailed(
-            [f"{path}: holds outputs or volatile metadata" for path in changed],
-            hint="run `mlops-nb clean`",
-        )
+    if check:
+        refuse_unclean(paths)
+    changed = clean_notebooks(paths)
     return {"changed": [str(path) for path in changed], "notebooks": len(paths)}
 
 

@@ -14,12 +14,12 @@ from .show import json_option, print_json
 def compose(overrides: tuple[str, ...], write: bool, as_json: bool) -> None:
     """Compose conf/ with Hydra OVERRIDES (`train=forest train.max_depth=8`) and print it."""
     from mlops_nb.config.compose import compose as compose_config
-    from mlops_nb.core.files import write_atomic
+    from mlops_nb.config.config import write_config
     from mlops_nb.core.project import find_project
 
     project = find_project(Path.cwd())
     config = compose_config(*overrides, project=project)
-    changed = write_atomic(project.params_file, config.text) if write else False
+    changed = write_config(project, config) if write else False
     if as_json:
         print_json({**config.to_dict(), "conf_sha": config.conf_sha})
     elif write:

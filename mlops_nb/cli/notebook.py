@@ -1,7 +1,9 @@
 """Commands on one notebook: `execute`, `params`."""
 
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,6 +26,21 @@ def _complete_parameter(
     return [f"{name}=" for name in names if name.startswith(incomplete)]
 
 
+class _Seconds(click.FloatRange):
+    """A time that ends: more than nothing, less than for ever."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value} is no number of seconds.", param, ctx)
+        return found
+
+
+SECONDS = _Seconds(min=0, min_open=True)
 notebook_argument = click.argument("notebook", type=click.Path(path_type=Path))
 
 
@@ -41,13 +58,13 @@ notebook_argument = click.argument("notebook", type=click.Path(path_type=Path))
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     metavar="SECONDS",
     help="Stop after this time; exit with 124.",
 )
 @click.option(
     "--cell-timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     metavar="SECONDS",
     help="Stop when one cell takes longer.",
 )

@@ -61,8 +61,11 @@ def show(mermaid: bool, as_json: bool) -> None:
 
     project = find_project(Path.cwd())
     stages = read_stages(project)
+    if mermaid and as_json:
+        print_json({"mermaid": diagram(stages)})
+        return
     if mermaid:
-        print_json({"mermaid": diagram(stages)}) if as_json else click.echo(diagram(stages))
+        click.echo(diagram(stages))
         return
     states = stage_states(project, stages)
     rows: list[dict[str, Any]] = [
@@ -108,33 +111,37 @@ def metrics(as_json: bool) -> None:
     """Show the headline of what each stage recorded; `dvc metrics show` has all of it."""
     from mlops_nb.core.project import find_project
     from mlops_nb.notebook.stage import read_stages
-    from mlops_nb.runs.metrics import read_headline
+    from mlops_nb.pipeline.headlines import headlines
 
     project = find_project(Path.cwd())
-    files = [(s.name, path) for s in read_stages(project) for path in s.signature.paths("metrics")]
-    found = {name: (path, read_headline(project.root / path)) for name, path in files}
+    found = headlines(project, read_stages(project))
     if as_json:
-        print_json({name: {**headline.values} for name, (_, headline) in found.items()})
+        print_json({name: {**stage.headline.values} for name, stage in found.items()})
         return
     rows: list[list[str]] = []
-    for name, (path, headline) in found.items():
-        rows += [[name, key, shown(value)] for key, value in headline.values.items()]
-        if headline.deeper:
-            rows.append([name, f"and {headline.deeper} more", path])
+    for name, stage in found.items():
+        rows += [[name, key, shown(value)] for key, value in stage.headline.values.items()]
+        if stage.headline.deeper:
+            rows.append([name, f"and {stage.headline.deeper} more", stage.path])
     print_table("Metrics", ["stage", "metric", "value"], rows)
 
 
 @click.command()
 @json_option
 def check(as_json: bool) -> None:
-    """Check that notebooks, config and dvc.yaml fit together; run nothing."""
+    """Check that notebooks, config and dvc.yaml fit together; run nothing.
+
+    A note names code that a stage may run and that its fingerprint cannot cover.
+    """
     from mlops_nb.pipeline.check import check_project
 
     checked = check_project(Path.cwd())
     if as_json:
-        print_json({"findings": [], "stages": list(checked)})
-    else:
-        click.echo(f"the pipeline fits together: {', '.join(checked)}")
+        print_json({"findings": [], "notes": list(checked.notes), "stages": list(checked.stages)})
+        return
+    for note in checked.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(f"the pipeline fits together: {', '.join(checked.stages)}")
 
 
 COMMANDS = (plan, pipeline, check)

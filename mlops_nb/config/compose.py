@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .config import Config, make_config
-from .schema import Source, config_class
+from .schema import Recipe, config_class
 from ..core.project import Project, enclosing_project, find_project
 from ..errors import ConfigError, MlopsNbError, did_you_mean
 from ..notebook.stage import Stage, read_stages
@@ -22,14 +22,14 @@ from ..notebook.stage import Stage, read_stages
 __all__ = ['register', 'register_here', 'compose']
 
 # %% ../../nbs/lib/config/30_compose.ipynb #dd3d47ee
-def register(source: Source) -> None:
-    """Store the schema of `source` where Hydra looks for configs."""
+def register(recipe: Recipe) -> None:
+    """Store the schema of `recipe` where Hydra looks for configs."""
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
     store.repo.pop("stages.yaml", None)
     store.store(
-        name="stages", node=config_class(source.stages, source.sha, "shared" in source.primary)
+        name="stages", node=config_class(recipe.stages, recipe.sha, "shared" in recipe.primary)
     )
 
 
@@ -43,7 +43,7 @@ def register_here() -> None:
     if project is None or not project.conf.is_dir() or not project.pipeline.is_dir():
         return
     try:
-        register(Source(project.conf, read_stages(project)))
+        register(Recipe(project.conf, read_stages(project)))
     except MlopsNbError as error:
         # not `warnings`: Hydra would ask the user to report them to the author of the plugin
         logging.getLogger(__name__).warning("no schema `stages` for Hydra: %s", error)
@@ -75,18 +75,18 @@ def compose(*overrides: str, project: Project | None = None) -> Config:
         raise ConfigError(
             "conf/config.yaml is missing", hint="write one with `defaults: [stages, _self_]`"
         )
-    source = Source(home.conf, read_stages(home))
-    _refuse_late_schema(source)
-    text = _compose_text(source, list(overrides))
-    config = make_config(text, source.stages, "conf")
-    if config.conf_sha != source.sha:
+    recipe = Recipe(home.conf, read_stages(home))
+    _refuse_late_schema(recipe)
+    text = _compose_text(recipe, list(overrides))
+    config = make_config(text, recipe.stages, "conf")
+    if config.conf_sha != recipe.sha:
         raise ConfigError("conf: `conf_sha` is worked out, not given", hint="leave it out")
     return config
 
 
-def _refuse_late_schema(source: Source) -> None:
+def _refuse_late_schema(recipe: Recipe) -> None:
     """Raise if anything comes before the schema: it would not be checked, and be overwritten."""
-    defaults = source.primary.get("defaults")
+    defaults = recipe.primary.get("defaults")
     if not isinstance(defaults, list) or defaults[:1] != ["stages"]:
         raise ConfigError(
             "conf/config.yaml does not begin with the schema of the stages",
@@ -94,7 +94,7 @@ def _refuse_late_schema(source: Source) -> None:
         )
 
 
-def _compose_text(source: Source, overrides: list[str]) -> str:
+def _compose_text(recipe: Recipe, overrides: list[str]) -> str:
     """Return the composed config as YAML, written as DVC writes it."""
     import hydra
     from hydra.errors import HydraException
@@ -103,16 +103,16 @@ def _compose_text(source: Source, overrides: list[str]) -> str:
     from yaml import YAMLError
 
     try:
-        with _fresh_hydra(source.conf):
-            register(source)  # only now: Hydra's own start registers the current directory's
+        with _fresh_hydra(recipe.conf):
+            register(recipe)  # only now: Hydra's own start registers the current directory's
             composed = hydra.compose("config", overrides=overrides)
         OmegaConf.resolve(composed)
         return str(OmegaConf.to_yaml(composed))
     except YAMLError as error:
-        problem = " ".join(str(error).split()).replace(f"{source.conf}/", "conf/")
+        problem = " ".join(str(error).split()).replace(f"{recipe.conf}/", "conf/")
         raise ConfigError(f"conf: not YAML ({problem})", hint="mend that line") from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise _translated(error, source.stages) from error
+        raise _translated(error, recipe.stages) from error
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .schema import MISSING
+from ..core.files import write_atomic
 from ..core.project import Project
 from ..core.yaml import load_yaml
 from ..errors import ConfigError, UnknownParameter, did_you_mean
@@ -21,7 +22,7 @@ from ..notebook.stage import Stage
 from ..notebook.values import bind
 
 # %% auto #0
-__all__ = ['Config', 'make_config', 'read_config', 'read_section', 'read_conf_sha']
+__all__ = ['Config', 'make_config', 'read_config', 'read_section', 'write_config', 'read_conf_sha']
 
 # %% ../../nbs/lib/config/20_config.ipynb #e3e28324
 @dataclass(frozen=True)
@@ -126,6 +127,11 @@ def read_section(project: Project, stage: Stage) -> Mapping[str, Any]:
     """Return one stage's section of `params.yaml`; what other stages hold does not matter."""
     sections = _mapping(_written_form(project), "params.yaml")
     return _section(sections.get(stage.name), stage, "params.yaml")
+
+
+def write_config(project: Project, config: Config) -> bool:
+    """Make `params.yaml` the written form of `config`, and return whether it was not so before."""
+    return write_atomic(project.params_file, config.text)
 
 
 def read_conf_sha(project: Project) -> str:

@@ -20,7 +20,7 @@ from ..notebook.validate import complaint
 from ..notebook.valuetype import ValueType
 
 # %% auto #0
-__all__ = ['MISSING', 'section_class', 'omegaconf_type', 'config_class', 'Source']
+__all__ = ['MISSING', 'section_class', 'omegaconf_type', 'config_class', 'Recipe']
 
 # %% ../../nbs/lib/config/10_schema.ipynb #992d45c7
 MISSING = "???"
@@ -109,7 +109,7 @@ def config_class(stages: Iterable[Stage], sha: str, shared: bool) -> type:
 
 # %% ../../nbs/lib/config/10_schema.ipynb #8c31ffa5
 @dataclass(frozen=True)
-class Source:
+class Recipe:
     """What a config is composed from: the directory `conf` and the stages' parameters."""
 
     conf: Path

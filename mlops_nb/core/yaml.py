@@ -14,7 +14,7 @@ import yaml
 from ..errors import ConfigError
 
 # %% auto #0
-__all__ = ['load_yaml']
+__all__ = ['is_deep', 'load_yaml']
 
 # %% ../../nbs/lib/core/40_yaml.ipynb #b71958e8
 _CORE_SCHEMA = (
@@ -66,6 +66,24 @@ for _tag, _pattern, _first in _CORE_SCHEMA:
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
+_DEEPEST = 100
+
+
+def is_deep(text: str) -> bool:
+    """Return whether lists and mappings in `text` are nested deeper than a parser can bear.
+
+    The one written in C takes the process with it when its stack ends.
+    """
+    if text.count("[") + text.count("{") + text.count("- ") < _DEEPEST:
+        return False
+    depth = deepest = 0
+    for mark in re.findall(r"[\[\]{}]", text):
+        depth = max(0, depth + (1 if mark in "[{" else -1))
+        deepest = max(deepest, depth)
+    inline = (len(re.findall(r"\A(?:\s*[-?] )*", line)[0]) // 2 for line in text.splitlines())
+    return max(deepest, *inline) > _DEEPEST
+
+
 def load_yaml(text: str, where: str, *, words: bool = False) -> Any:
     """Return what a YAML 1.2 document says; with `words` every scalar stays text.
 
@@ -75,6 +93,8 @@ def load_yaml(text: str, where: str, *, words: bool = False) -> Any:
         If `text` is not YAML; the error names `where` and the line.
     """
     try:
+        if is_deep(text):
+            raise yaml.YAMLError("nested too deeply")
         return yaml.load(text, Loader=yaml.BaseLoader if words else _Loader)
     except (yaml.YAMLError, ValueError, AttributeError) as error:
         # PyYAML's constructors leave `!!int x` and `!!timestamp x` to Python's own errors

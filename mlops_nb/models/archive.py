@@ -22,15 +22,15 @@ from ..core.files import write_atomic
 from ..errors import MissingExtra, ModelError
 
 # %% auto #0
-__all__ = ['Node', 'TRUSTED', 'save_model', 'load_model']
+__all__ = ['SchemaNode', 'TRUSTED', 'save_model', 'load_model']
 
 # %% ../../nbs/lib/models/10_archive.ipynb #2a704e47
-Node: TypeAlias = dict[str, Any]
+SchemaNode: TypeAlias = dict[str, Any]
 
 _IMMUTABLE = {"JsonNode", "TypeNode", "FunctionNode", "TupleNode", "DTypeNode", "SliceNode"}
 
 
-def _nodes(value: object) -> Iterator[Node]:
+def _nodes(value: object) -> Iterator[SchemaNode]:
     """Yield every node of a schema, children before their parents."""
     for item in value.values() if isinstance(value, dict) else value:  # type: ignore[attr-defined]
         if isinstance(item, dict | list):
@@ -40,7 +40,7 @@ def _nodes(value: object) -> Iterator[Node]:
         yield value
 
 
-def _sort_set(node: Node) -> None:
+def _sort_set(node: SchemaNode) -> None:
     """Put the items of a set in an order that does not depend on their hashes."""
     if node["__loader__"] == "SetNode":
         items = node["content"]
@@ -51,7 +51,7 @@ def _sort_set(node: Node) -> None:
     items.sort(key=lambda item: json.dumps(item, sort_keys=True))
 
 
-def _canonical_schema(schema: Node, names: dict[str, str]) -> str:
+def _canonical_schema(schema: SchemaNode, names: dict[str, str]) -> str:
     """Return the schema as JSON free of the process; `names` are the new names of the members."""
     nodes = list(_nodes(schema))
     uses = Counter(node.get("__id__") for node in nodes)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core.files import write_atomic
+from ..errors import CheckFailed
 from .document import read_notebook
 
 # %% auto #0
-__all__ = ['cleaned', 'clean_notebooks']
+__all__ = ['cleaned', 'clean_notebooks', 'refuse_unclean']
 
 # %% ../../nbs/lib/notebook/95_clean.ipynb #1476522f
 _VOLATILE = frozenset(
@@ -88,3 +89,19 @@ def clean_notebooks(paths: Iterable[Path], *, write: bool = True) -> tuple[Path,
             text = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
             write_atomic(path, text)
     return tuple(clean)
+
+
+def refuse_unclean(paths: Iterable[Path]) -> None:
+    """Raise if a notebook at `paths` is not clean; nothing is written.
+
+    Raises
+    ------
+    CheckFailed
+        If one holds outputs or volatile metadata; it names all that do.
+    """
+    found = clean_notebooks(paths, write=False)
+    if found:
+        raise CheckFailed(
+            [f"{path}: holds outputs or volatile metadata" for path in found],
+            hint="run `mlops-nb clean`",
+        )

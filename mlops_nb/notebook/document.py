@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import NotebookError
 
 # %% auto #0
-__all__ = ['Cell', 'Document', 'read_notebook', 'read_document']
+__all__ = ['Cell', 'Document', 'tagged_cell', 'read_notebook', 'read_document']
 
 # %% ../../nbs/lib/notebook/15_document.ipynb #9e36dddd
 @dataclass(frozen=True)
@@ -45,8 +45,14 @@ class Document:
     @property
     def parameters_cell(self) -> Cell | None:
         """The first code cell tagged `parameters`."""
-        tagged = (c for c in self.cells if c.kind == "code" and "parameters" in c.tags)
-        return next(tagged, None)
+        place = tagged_cell([(cell.kind, cell.tags) for cell in self.cells], "parameters")
+        return None if place is None else self.cells[place]
+
+
+def tagged_cell(cells: Iterable[tuple[str, Collection[str]]], tag: str) -> int | None:
+    """Return the position of the first code cell with `tag`; each cell is its kind and its tags."""
+    found = (i for i, (kind, tags) in enumerate(cells) if kind == "code" and tag in tags)
+    return next(found, None)
 
 # %% ../../nbs/lib/notebook/15_document.ipynb #1358a505
 def read_notebook(path: Path, where: str = "") -> dict[str, Any]:
@@ -72,7 +78,7 @@ def read_notebook(path: Path, where: str = "") -> dict[str, Any]:
             name, "has no list of cells", hint="restore it, e.g. with `git checkout`"
         )
     whole = [_whole(name, number, raw) for number, raw in enumerate(cells, 1)]
-    return {**notebook, "metadata": _mapping(notebook.get("metadata")), "cells": whole}
+    return {**notebook, "metadata": _metadata(name, notebook.get("metadata")), "cells": whole}
 
 
 def _upgraded(text: str, name: str) -> dict[str, Any]:
@@ -96,7 +102,35 @@ def _whole(name: str, number: int, raw: object) -> dict[str, Any]:
     lines = isinstance(source, list) and all(isinstance(line, str) for line in source)
     if not (lines or isinstance(source, str)) or not isinstance(kind, str):
         raise NotebookError(name, f"cell {number} is broken", hint="open and save it in JupyterLab")
-    return {**cell, "metadata": _mapping(cell.get("metadata"))}
+    return {**cell, "metadata": _metadata(f"{name}, cell {number}", cell.get("metadata"))}
+
+
+_MAPPINGS = ("kernelspec", "language_info", "mlops_nb", "papermill", "widgets")
+_DEEPEST = 100
+"""How deep metadata may be nested: more than anybody writes, less than Python can follow."""
+
+
+def _metadata(where: str, value: object) -> dict[str, Any]:
+    """Return metadata without what has not the shape that its name asks for."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [part for item in level for part in _parts(item)]
+    if level:
+        raise NotebookError(where, "metadata is nested too deeply", hint="remove it")
+    result = {
+        name: item
+        for name, item in _mapping(value).items()
+        if name not in _MAPPINGS or isinstance(item, dict)
+    }
+    tags = result.pop("tags", None)
+    if isinstance(tags, list):
+        result["tags"] = [tag for tag in tags if isinstance(tag, str)]
+    return result
+
+
+def _parts(value: object) -> Iterable[object]:
+    """Return what a JSON value consists of."""
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -122,6 +156,10 @@ def _parsed(text: str, name: str) -> Any:
     """Return what the JSON in `text` says."""
     try:
         return json.loads(text)
+    except RecursionError:
+        raise NotebookError(
+            name, "JSON that is nested too deeply", hint="clear its outputs"
+        ) from None
     except json.JSONDecodeError as error:
         if text.lstrip().startswith("{"):
             what = f"truncated or broken JSON at line {error.lineno}, column {error.colno}"
@@ -147,7 +185,5 @@ def read_document(path: Path) -> Document:
 
 def _cell(number: int, cell: Mapping[str, Any]) -> Cell:
     """Return cell `number` as its author wrote it."""
-    tags = cell["metadata"].get("tags")
-    named = (tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
-    source = "".join(cell["source"])
-    return Cell(number, cell["cell_type"], source, frozenset(named), str(cell.get("id") or ""))
+    source, tags = "".join(cell["source"]), frozenset(cell["metadata"].get("tags", ()))
+    return Cell(number, cell["cell_type"], source, tags, str(cell.get("id") or ""))

@@ -17,11 +17,13 @@ from typing import Any
 from ..errors import UnwritablePath
 
 # %% auto #0
-__all__ = ['Entry', 'JOURNAL', 'LOCK_SECONDS', 'entry_line', 'Journal', 'read_entries', 'is_written']
+__all__ = ['Entry', 'JOURNAL', 'VERSION', 'LOCK_SECONDS', 'entry_line', 'Journal', 'read_entries', 'is_written']
 
 # %% ../../nbs/lib/notebook/76_journal.ipynb #855ff789
 Entry = dict[str, Any]
 JOURNAL = "journal.jsonl"
+VERSION = 1
+"""The form of the entries; what reads a journal of another one would misread it."""
 LOCK_SECONDS = 2.0
 """How long a reader may stand in the way of a new journal; it looks for microseconds."""
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import signal
@@ -46,10 +47,10 @@ def parse_size(text: str) -> int:
     """
     found = _SIZE.fullmatch(text)
     number, unit = (float(found[1]), (found[2] or "").lower()) if found else (0.0, "")
-    size = int(number * 1024 ** (" kmgt".index(unit) if unit else 0))
-    if size <= 0:
+    size = number * 1024 ** (" kmgt".index(unit) if unit else 0)
+    if size < 1 or not math.isfinite(size):
         raise UsageError(f"`{text}` is no size", hint="write it like 512M or 2G")
-    return size
+    return int(size)
 
 
 def size_in_words(size: int) -> str:

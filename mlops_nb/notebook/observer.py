@@ -17,7 +17,7 @@ from typing import Any, Literal
 from ..core.files import write_atomic
 from ..errors import JournalLost, UnwritablePath
 from .course import Course
-from .journal import JOURNAL, Journal
+from .journal import JOURNAL, VERSION, Journal
 from .outcome import Ending, Outcome, State
 from .outputs import OutputFilter, Said
 from .prepare import Prepared
@@ -73,7 +73,7 @@ class Observer:
         began = {
             "entry": "began",
             "at": 0.0,
-            "version": 1,
+            "version": VERSION,
             "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "notebook": prepared.where,
             "kernel": kernel,

@@ -32,7 +32,7 @@ class OutputFilter:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._streams: dict[str, RedactedStream] = {}
-        self._shown = self._total = self._dropped = 0
+        self._shown = self._total = self._dropped = self._limit = 0
 
     def keep(self, kind: str, content: Mapping[str, Any]) -> Iterator[Said]:
         """Yield the messages to be kept in place of this one: itself, a part of it or none."""
@@ -57,23 +57,23 @@ class OutputFilter:
                 self._count(size, shown=kind not in REPLACES)
                 yield kind, said
             else:
-                self._dropped += size
+                self._drop(size, shown=kind not in REPLACES)
 
     def rest(self) -> Iterator[Said]:
         """Yield what is to be added when the cell has ended."""
         for name, stream in self._streams.items():
             yield from self._text(name, stream.flush())
         if self._dropped:
-            limit, everything = _in_words(SHOWN_LIMIT), _in_words(self._total + self._dropped)
+            limit, everything = _in_words(self._limit), _in_words(self._total + self._dropped)
             text = f"\nmlops_nb: the output was cut after {limit}; the cell wrote {everything}\n"
-            self._dropped = 0
+            self._dropped = self._limit = 0
             yield "stream", {"name": "stderr", "text": text}
 
     def _text(self, name: str, text: str) -> Iterator[Said]:
         """Yield as much of `text` as there is room for."""
         kept = text[: self._room(shown=True)]
         self._count(len(kept), shown=True)
-        self._dropped += len(text) - len(kept)
+        self._drop(len(text) - len(kept), shown=True)
         if kept:
             yield "stream", {"name": name, "text": kept}
 
@@ -81,6 +81,14 @@ class OutputFilter:
         """Return how many characters more may be kept."""
         room = TOTAL_LIMIT - self._total
         return min(room, SHOWN_LIMIT - self._shown) if shown else room
+
+    def _drop(self, size: int, *, shown: bool) -> None:
+        """Count what is not kept, and note which limit it would have passed."""
+        if size:
+            in_all = TOTAL_LIMIT - self._total
+            is_total = not shown or in_all < SHOWN_LIMIT - self._shown
+            self._dropped += size
+            self._limit = max(self._limit, TOTAL_LIMIT if is_total else SHOWN_LIMIT)
 
     def _count(self, size: int, *, shown: bool) -> None:
         """Count what is kept."""

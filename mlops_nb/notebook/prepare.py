@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from .document import read_notebook
+from .document import read_notebook, tagged_cell
 from .limits import NO_LIMITS, Limits
 from .report import Node, identified
 
@@ -156,8 +156,8 @@ def _inject(cells: list[Node], numbers: list[int | None], source: str) -> None:
 
 
 def _tagged(cells: Sequence[Node], tag: str) -> int | None:
-    """Return the position of the first cell with `tag`."""
-    return next((i for i, cell in enumerate(cells) if tag in _tags(cell)), None)
+    """Return the position of the first code cell with `tag`."""
+    return tagged_cell([(cell["cell_type"], _tags(cell)) for cell in cells], tag)
 
 
 def titles(cells: Sequence[Node]) -> tuple[str, ...]:

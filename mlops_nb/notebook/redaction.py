@@ -40,6 +40,11 @@ class Redactor:
         return tuple(sorted(spellings, key=lambda spelling: (-len(spelling), spelling)))
 
     @cached_property
+    def _numbers(self) -> frozenset[str]:
+        """The secrets that a program may show as a number."""
+        return frozenset(filter(_is_number, self._spellings))
+
+    @cached_property
     def _pattern(self) -> re.Pattern[str] | None:
         return re.compile("|".join(map(re.escape, self._spellings))) if self._spellings else None
 
@@ -64,7 +69,7 @@ class Redactor:
         return next((begin for begin, end in spans if begin < start < end), start)
 
     def strings(self, value: Any, *, keys: bool = True) -> Any:
-        """Return a JSON value with every string in it redacted, `keys` of mappings as well."""
+        """Return a JSON value with its strings and numbers redacted, `keys` of mappings as well."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -72,6 +77,8 @@ class Redactor:
                 self.text(key) if keys else key: self.strings(item, keys=keys)
                 for key, item in value.items()
             }
+        if self._numbers and isinstance(value, int | float) and repr(value) in self._numbers:
+            return MASK
         listed = isinstance(value, list | tuple)
         return [self.strings(item, keys=keys) for item in value] if listed else value
 
@@ -108,6 +115,15 @@ def _spellings(secret: str) -> set[str]:
         json.dumps(secret, ensure_ascii=False)[1:-1],
     }
     return plain | {page for text in plain for page in _in_html(text)} | _in_url(secret)
+
+
+def _is_number(text: str) -> bool:
+    """Return whether `text` is how Python and JSON write a number."""
+    try:
+        number = json.loads(text)
+    except ValueError:
+        return False
+    return type(number) in (int, float) and repr(number) == text
 
 
 def _apart(found: re.Match[str]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import UsageError
 from .course import Course
-from .journal import Entry, is_written, read_entries
+from .journal import VERSION, Entry, is_written, read_entries
 from .outcome import Ending, Outcome
 from .report import Node
 
@@ -88,6 +88,9 @@ class Replay:
         began = next(entries, {})
         if began.get("entry") != "began":
             raise UsageError(f"{path}: not a journal", hint="see `mlops-nb recover --list`")
+        if began.get("version") != VERSION:
+            what = f"{path}: a journal of version {began.get('version')}, this reads {VERSION}"
+            raise UsageError(what, hint="use the mlops_nb that wrote it")
         self._client = _client(began["node"]) if outputs else None
         self.course = Course(began, self._client.nb if self._client else began["node"])
         for entry in entries:

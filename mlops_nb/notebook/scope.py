@@ -12,6 +12,7 @@ from functools import lru_cache
 from importlib.util import resolve_name
 from pathlib import Path
 
+from ..core.modules import Modules
 from .source import read_source
 
 # %% auto #0
@@ -99,15 +100,12 @@ def _named_module(node: ast.ImportFrom, package: str) -> str:
 
 def _module_scope(root: Path | None, module: str) -> Scope | None:
     """Return the scope of a project's module, or `None` if the project has no such module."""
-    if root is None:
+    file = Modules(root).find(module) if root else None
+    if file is None or not file.is_file():
         return None
-    stem = module.replace(".", "/")
-    for file in (root / stem / "__init__.py", root / f"{stem}.py"):
-        if file.is_file():
-            tree = _tree(file.read_text(encoding="utf-8", errors="replace"))
-            package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-            return Scope.of([tree] if tree else [], root, module, package)
-    return None
+    tree = _tree(file.read_text(encoding="utf-8", errors="replace"))
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    return Scope.of([tree] if tree else [], root, module, package)
 
 # %% ../../nbs/lib/notebook/20_scope.ipynb #99049680
 @lru_cache(maxsize=64)

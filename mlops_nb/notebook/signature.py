@@ -21,7 +21,7 @@ from .defaults import read_default
 from .document import Cell, Document
 from .ports import SECRET_PLACES, PortKind
 from .scope import Scope
-from .source import read_source
+from .source import is_ipython_line, read_source
 from .types import read_type
 from .valuetype import Unreadable, ValueType
 
@@ -156,6 +156,8 @@ class _Reader:
         if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef | ast.Pass):
             return None, None, None
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return None, None, None
+        if is_ipython_line(node):
             return None, None, None
         source = ast.unparse(node).splitlines()[0]
         raise self._error(

@@ -13,7 +13,7 @@ import warnings
 from dataclasses import dataclass
 
 # %% auto #0
-__all__ = ['Layout', 'Source', 'parse', 'read_source', 'effective_text']
+__all__ = ['Layout', 'Source', 'parse', 'read_source', 'is_ipython_line', 'effective_text']
 
 # %% ../../nbs/lib/notebook/12_source.ipynb #a304bc75
 @dataclass(frozen=True)
@@ -57,19 +57,36 @@ _PYTHON_MAGIC = re.compile(
     r"(?P<indent>\s*)%(?:time|timeit|prun)\b(?:\s+-\w+(?:\s+\d+)?)*(?P<code>.*)"
 )
 _PYTHON_CELL_MAGIC = re.compile(r"%%(?:capture|prun|time|timeit)\b")
+_LOADING = "run|load_ext|reload_ext|aimport"
+_STARTING_LINE = re.compile(
+    rf"""\s* (?: [^'"(=%!]* = \s* )?
+    (?: % \s* (?P<magic> {_LOADING} | sx | system ) \b | (?P<shell> ! ) ) (?P<rest> .* )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_STARTING_CELL = re.compile(
+    r"%%(?P<magic>!|(?:sx|system|bash|sh|script|python[23]?|pypy|perl|ruby)\b)"
+)
+_AUTOMAGIC = re.compile(rf"\s*(?:{_LOADING})\s+[^\s=.(].*\s*")
 
 
 def read_source(text: str) -> Source:
-    """Return `text`, a cell or a module, as `Source`; IPython's lines count as `pass`."""
+    """Return `text`, a cell or a module, as `Source`, with IPython's lines as Python."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     lines = text.split("\n")
     first = next((index for index, line in enumerate(lines) if line.strip()), 0)
     cell_magic = lines[first].startswith("%%")
+    starting = _STARTING_CELL.match(lines[first]) if cell_magic else None
+    if starting:
+        call = f"get_ipython().run_cell_magic({starting['magic']!r}, '', '')"
+        return Source(text, None, parse("\n" * first + call))
     if cell_magic:
         lines[first] = "pass"
     tree = _replace_ipython_lines(lines)
     if cell_magic and not _PYTHON_CELL_MAGIC.match(text.lstrip()):
         return Source(text, None, tree)
+    if tree is None and _AUTOMAGIC.fullmatch(text):
+        return Source(text, None, read_source(f"%{text.strip()}").tree)
     if tree is None:
         return Source(text, None, _as_ipython_reads(text))
     return Source(text, "\n".join(lines), tree)
@@ -86,13 +103,31 @@ def _replace_ipython_lines(lines: list[str]) -> ast.Module | None:
             return None
         timed = _PYTHON_MAGIC.match(lines[number])
         indent = re.match(r"\s*", lines[number])
-        continued = lines[number].endswith("\\")
-        lines[number] = (indent[0] if indent else "") + "pass"
+        written, last = [lines[number]], number
+        while written[-1].endswith("\\") and last + 1 < len(lines):
+            last += 1
+            written.append(lines[last])
+            lines[last] = ""
+        lines[number] = (indent[0] if indent else "") + _as_python("\n".join(written))
         if timed and timed["code"].strip():
             lines[number] = timed["indent"] + timed["code"].strip()
-        while continued and number + 1 < len(lines):
-            number += 1
-            continued, lines[number] = lines[number].endswith("\\"), ""
+
+
+def _as_python(line: str) -> str:
+    """Return the call that IPython makes of a line if it may run other code, else `pass`."""
+    found = _STARTING_LINE.match(line)
+    if not found:
+        return "pass"
+    rest = found["rest"].replace("\\\n", " ").strip()
+    if found["shell"]:
+        return f"get_ipython().system({rest!r})"
+    return f"get_ipython().run_line_magic({found['magic']!r}, {rest!r})"
+
+
+def is_ipython_line(node: ast.stmt) -> bool:
+    """Return whether a statement stands for a line of IPython's own."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(call, ast.Call) and ast.unparse(call.func).startswith("get_ipython().")
 
 
 def _as_ipython_reads(text: str) -> ast.Module | None:
@@ -128,9 +163,11 @@ def effective_text(source: Source) -> str:
             kept.append(line)
             continue
         line = line.rstrip(" \t\f")
-        # after a backslash a blank line ends the statement, so it is not without effect
-        if line or (kept and kept[-1].endswith("\\")):
+        if line:
             kept.append(line)
+        elif kept and kept[-1].endswith("\\"):
+            # such a line ends the statement, and at the end of the text it has to be a comment
+            kept.append(written.strip())
     return "\n".join(kept)
 
 # %% ../../nbs/lib/notebook/12_source.ipynb #d0e4df8d

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.yaml import load_yaml
+from ..core.yaml import is_deep, load_yaml
 from mlops_nb.errors import (
     ConfigError,
     InvalidParameter,
@@ -165,6 +165,9 @@ def _readings(raw: str) -> Iterator[Any]:
     """Yield what `raw` may mean, the likeliest first: YAML (or JSON), text, Python, a word."""
     if raw == "None":
         yield None
+    if is_deep(raw):
+        yield raw
+        return
     for read in (json.loads, lambda text: load_yaml(text, "-p")):
         try:
             value = read(raw)

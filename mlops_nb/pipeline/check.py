@@ -6,21 +6,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..config.config import read_conf_sha, read_config
-from ..config.schema import Source
+from ..config.schema import Recipe
 from ..core.project import Project, find_project
 from ..errors import CheckFailed, ConfigError, MlopsNbError, PipelineError
 from ..notebook.stage import Stage, read_stage, stage_files
+from .fingerprint import not_covered
 from .plan import refuse_out_of_step
 
 # %% auto #0
-__all__ = ['check_project']
+__all__ = ['Checked', 'check_project']
 
 # %% ../../nbs/lib/pipeline/95_check.ipynb #3207f47f
-def check_project(start: Path) -> tuple[str, ...]:
-    """Check the project that holds `start`, and return the names of its stages.
+@dataclass(frozen=True)
+class Checked:
+    """The names of the stages that fit together, and what to know about them all the same."""
+
+    stages: tuple[str, ...]
+    notes: tuple[str, ...]
+    """Where they run code that their fingerprints cannot cover."""
+
+
+def check_project(start: Path) -> Checked:
+    """Check the project that holds `start`.
 
     Raises
     ------
@@ -46,7 +57,7 @@ def check_project(start: Path) -> tuple[str, ...]:
         failed = CheckFailed([str(finding) for finding in findings], hint="mend them in this order")
         failed.exit_code = max(finding.exit_code for finding in findings)
         raise failed
-    return tuple(stage.name for stage in stages)
+    return Checked(tuple(stage.name for stage in stages), not_covered(project.root, stages))
 
 
 def _pipeline_findings(project: Project, stages: tuple[Stage, ...]) -> Iterator[MlopsNbError]:
@@ -65,7 +76,7 @@ def _config_findings(project: Project, stages: tuple[Stage, ...]) -> Iterator[Ml
     try:
         if (
             project.params_file.is_file()
-            and read_conf_sha(project) == Source(project.conf, stages).sha
+            and read_conf_sha(project) == Recipe(project.conf, stages).sha
         ):
             read_config(project, stages)
             return

@@ -6,149 +6,187 @@
 from __future__ import annotations
 
 import ast
+import os
 import tokenize
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.canonical import digest_bytes
+from ..core.modules import Modules
 from ..errors import PipelineError
-from ..notebook.source import Source, effective_text, parse
-from .imports import Imports, Request, read_imports
+from ..notebook.document import read_document
+from ..notebook.source import Source, effective_text, parse, read_source
+from .imports import Imports, read_imports
+from .references import Reference
 
 # %% auto #0
-__all__ = ['ProjectCode']
+__all__ = ['read_sources', 'ProjectCode']
 
 # %% ../../nbs/lib/pipeline/20_closure.ipynb #650fa73c
+def read_sources(root: Path, file: Path) -> tuple[Source, ...]:
+    """Return the source of a module or a script, or of each code cell of a notebook.
+
+    Raises
+    ------
+    PipelineError
+        If it cannot be read, or is not Python; the error names file and line.
+    """
+    if file.suffix == ".ipynb":
+        document = read_document(file)
+        return tuple(read_source(cell.source) for cell in document.cells if cell.kind == "code")
+    where = file.relative_to(root).as_posix()
+    try:
+        with tokenize.open(file) as stream:
+            text = stream.read()
+        return (read_source(text) if file.suffix == ".ipy" else Source(text, text, parse(text)),)
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise PipelineError(
+            f"{where}{line}: {error.msg}", hint="a stage uses this module; correct it first"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise PipelineError(
+            f"{where}: cannot be read ({error})", hint="a stage uses this module"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """What is to be followed, and the folder of the script that runs then."""
+
+    wanted: Reference | Path
+    beside: Path | None
+
+
 class ProjectCode:
-    """The Python modules of a project, each read at most once and never executed."""
+    """The Python modules and scripts of a project, each read at most once and never executed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._folders = (root, root / "src")
-        self._homes: dict[str, Path | None] = {}
-        self._sources: dict[Path, Source] = {}
-        self._imports: dict[Path, Imports] = {}
+        self._modules: dict[Path | None, Modules] = {}
+        self._sources: dict[Path, tuple[Source, ...]] = {}
+        self._imports: dict[tuple[Path, str], Imports] = {}
+        self._asks: dict[tuple[Path, str, Path | None], list[_Ask]] = {}
         self._digests: dict[Path, str] = {}
 
-    def find(self, module: str) -> Path | None:
-        """Return the file of `module`, the folder of a namespace package, or `None` if not ours."""
-        if module not in self._homes:
-            self._homes[module] = self._look_for(module)
-        return self._homes[module]
+    def find(self, module: str, beside: Path | None = None) -> Path | None:
+        """Return where `module` lies for a script in the folder `beside`, `None` if not with us."""
+        if beside not in self._modules:
+            self._modules[beside] = Modules(self.root, beside)
+        return self._modules[beside].find(module)
 
-    def _look_for(self, module: str) -> Path | None:
-        parent, _, name = module.rpartition(".")
-        if not name.isidentifier() or (parent and self.find(parent) is None):
-            return None
-        places = [folder.joinpath(*module.split(".")) for folder in self._folders]
-        for place in places:
-            if (place / "pyvenv.cfg").exists():
-                return None  # a virtual environment: installed, not ours
-            for file in (place / "__init__.py", place.with_name(f"{name}.py")):
-                if file.is_file():
-                    return file
-        return next((place for place in places if place.is_dir()), None)
+    def script(self, path: str) -> Path | None:
+        """Return the file of the project that `path` names; `%run` may leave out `.py`."""
+        for name in (path, f"{path}.py"):
+            file = Path(os.path.normpath(self.root / name))
+            if file.is_file() and file.is_relative_to(self.root):
+                return file
+        return None
 
-    def source(self, file: Path) -> Source:
-        """Return the source of a module's file.
-
-        Raises
-        ------
-        PipelineError
-            If it cannot be read, or is not Python; the error names file and line.
-        """
+    def sources(self, file: Path) -> tuple[Source, ...]:
+        """Return what `read_sources` reads."""
         if file not in self._sources:
-            self._sources[file] = self._read(file)
+            self._sources[file] = read_sources(self.root, file)
         return self._sources[file]
 
-    def _read(self, file: Path) -> Source:
-        where = file.relative_to(self.root).as_posix()
-        try:
-            with tokenize.open(file) as stream:
-                text = stream.read()
-            return Source(text, text, parse(text))
-        except SyntaxError as error:
-            line = f", line {error.lineno}" if error.lineno else ""
-            raise PipelineError(
-                f"{where}{line}: {error.msg}", hint="a stage imports this module; correct it first"
-            ) from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise PipelineError(
-                f"{where}: cannot be read ({error})", hint="a stage imports this module"
-            ) from error
-
     def digest(self, file: Path) -> str:
-        """Return the digest of what of a module's text has an effect."""
+        """Return the digest of what of a file's text has an effect."""
         if file not in self._digests:
-            text = effective_text(self.source(file))
+            text = "\0".join(effective_text(source) for source in self.sources(file))
             self._digests[file] = digest_bytes(text.encode())
         return self._digests[file]
 
-    def imports(self, module: str, file: Path) -> Imports:
-        """Return what a module imports."""
-        if file not in self._imports:
-            package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-            tree = self.source(file).tree
-            self._imports[file] = self._ours(read_imports([tree] if tree else [], package))
-        return self._imports[file]
-
-    def _ours(self, found: Imports) -> Imports:
-        """Return imports without the requests that no module of the project can meet."""
-        tops = {request.module.partition(".")[0] for request in found.executed}
-        ours = {top for top in tops if self.find(top)}
-        kept = (r for r in found.executed if r.module.partition(".")[0] in ours)
-        return replace(found, executed=frozenset(kept))
+    def imports(self, file: Path, package: str = "") -> Imports:
+        """Return what a file imports that belongs to `package`."""
+        if (file, package) not in self._imports:
+            trees = (source.tree for source in self.sources(file))
+            found = read_imports((tree for tree in trees if tree is not None), package)
+            self._imports[file, package] = found
+        return self._imports[file, package]
 
     def closure(self, trees: Iterable[ast.Module]) -> tuple[Path, ...]:
-        """Return the files of all modules that running `trees` imports, sorted.
+        """Return the files of all modules and scripts that running `trees` executes, sorted.
 
         Raises
         ------
         PipelineError
             If one of them is not Python.
         """
-        reached: set[Path] = set()
-        seen: set[Request] = set()
-        pending = list(self._ours(read_imports(trees)).executed)
+        reached: set[tuple[Path, Path | None]] = set()
+        seen: set[_Ask] = set()
+        pending = self._asked(read_imports(trees), None)
         while pending:
-            request = pending.pop()
-            if request not in seen:
-                seen.add(request)
-                pending.extend(self._follow(request, reached))
-        return tuple(sorted(reached))
+            ask = pending.pop()
+            if ask not in seen:
+                seen.add(ask)
+                pending.extend(self._follow(ask, reached))
+        return tuple(sorted({file for file, _ in reached}))
 
-    def _follow(self, request: Request, reached: set[Path]) -> Iterator[Request]:
-        """Add the files that `request` executes to `reached`; yield what they ask for in turn."""
-        parts = request.module.split(".")
+    def _asked(self, found: Imports, beside: Path | None) -> list[_Ask]:
+        """Return what imports ask for, without what no file of the project can meet."""
+        tops = {reference.module.partition(".")[0] for reference in found.executed}
+        ours = {top for top in tops if self.find(top, beside)}
+        kept = (item for item in found.executed if item.module.partition(".")[0] in ours)
+        scripts = (file for item in found.scripts if (file := self.script(item.path)))
+        wanted: list[Reference | Path] = [*kept, *scripts]
+        return [_Ask(item, beside) for item in wanted]
+
+    def _enter(
+        self, file: Path, package: str, beside: Path | None, reached: set[tuple[Path, Path | None]]
+    ) -> list[_Ask]:
+        """Add `file` to `reached`; return what it asks for if it was not there."""
+        if (file, beside) in reached:
+            return []
+        reached.add((file, beside))
+        key = (file, package, beside)
+        if key not in self._asks:
+            self._asks[key] = self._asked(self.imports(file, package), beside)
+        return self._asks[key]
+
+    def _follow(self, ask: _Ask, reached: set[tuple[Path, Path | None]]) -> Iterator[_Ask]:
+        """Add the files that `ask` executes to `reached`; yield what they ask for in turn."""
+        wanted, beside = ask.wanted, ask.beside
+        if isinstance(wanted, Path):
+            yield from self._enter(wanted, "", wanted.parent, reached)
+            return
+        parts = wanted.module.split(".")
         home: Path | None = None
         for end in range(1, len(parts) + 1):
             module = ".".join(parts[:end])
-            home = self.find(module)
+            home = self.find(module, beside)
             if home is None:
                 return
-            if home.suffix == ".py" and home not in reached:
-                reached.add(home)
-                yield from self.imports(module, home).executed
-        if home is not None and request.name is not None:
-            yield from self._ask(request.module, home, request.name)
+            if home.suffix == ".py":
+                yield from self._enter(home, _package(module, home), beside, reached)
+        if home is not None and wanted.name is not None:
+            for reference in self._named(wanted.module, home, wanted.name, beside):
+                yield _Ask(reference, beside)
 
-    def _ask(self, module: str, home: Path, name: str) -> Iterator[Request]:
+    def _named(
+        self, module: str, home: Path, name: str, beside: Path | None
+    ) -> Iterator[Reference]:
         """Yield what asking `module` for `name` imports, beyond the module itself."""
-        asked = self.imports(module, home) if home.suffix == ".py" else None
+        asked = self.imports(home, _package(module, home)) if home.suffix == ".py" else None
         if asked and name == "*":
             for public in asked.public or (asked.deferred if asked.lazy else ()):
-                yield Request(module, public)
+                yield Reference(module, public)
         elif asked and asked.lazy and name in asked.deferred and name not in asked.bound:
             yield asked.deferred[name]
-        elif self.find(f"{module}.{name}"):
-            yield Request(f"{module}.{name}")
+        elif self.find(f"{module}.{name}", beside):
+            yield Reference(f"{module}.{name}")
         elif asked and asked.lazy and name not in asked.bound and not name.startswith("__"):
-            yield from self._everything_in(module, home)
+            yield from _everything_in(module, home)
 
-    def _everything_in(self, module: str, home: Path) -> Iterator[Request]:
-        """Yield every module of a lazy package: where it fetches a name from cannot be read."""
-        if home.name == "__init__.py":
-            for file in home.parent.rglob("*.py"):
-                inner = file.relative_to(home.parent).with_suffix("").parts
-                yield Request(".".join([module, *(part for part in inner if part != "__init__")]))
+
+def _package(module: str, home: Path) -> str:
+    """Return the package that relative imports in a module start from."""
+    return module if home.name == "__init__.py" else module.rpartition(".")[0]
+
+
+def _everything_in(module: str, home: Path) -> Iterator[Reference]:
+    """Yield every module of a lazy package: where it fetches a name from cannot be read."""
+    if home.name == "__init__.py":
+        for file in home.parent.rglob("*.py"):
+            inner = file.relative_to(home.parent).with_suffix("").parts
+            yield Reference(".".join([module, *(part for part in inner if part != "__init__")]))

@@ -24,7 +24,7 @@ from ..notebook.signature import Signature, read_signature
 from ..notebook.stage import is_stage, read_stage, refuse_outside
 from ..notebook.values import Binding, bind, parse_assignments, parse_untyped
 from .dvcyaml import refuse_unseen
-from .executions import executions_folder, new_folder
+from .kept import executions_folder, new_folder
 from .leaks import withdraw_leaks
 from .libraries import libraries
 

@@ -13,9 +13,10 @@ from ..notebook.document import Cell, Document
 from ..notebook.source import Source, effective_text, read_source
 from ..notebook.stage import Stage
 from .closure import ProjectCode
+from .imports import Imports, read_imports
 
 # %% auto #0
-__all__ = ['code_fingerprint', 'code_fingerprints', 'module_roots']
+__all__ = ['code_fingerprint', 'code_fingerprints', 'module_roots', 'not_covered']
 
 # %% ../../nbs/lib/pipeline/25_fingerprint.ipynb #44a2b491
 _HONOURED_TAGS = frozenset({"parameters", "injected-parameters", "raises-exception"})
@@ -85,13 +86,41 @@ def code_fingerprints(
 def module_roots(
     root: Path, stages: Iterable[Stage], code: ProjectCode | None = None
 ) -> tuple[str, ...]:
-    """Return the project's top-level packages and modules that any stage imports, sorted."""
+    """Return the project's top-level packages, and other files of code, that stages use, sorted."""
     code = code or ProjectCode(root)
     files = {file for stage in stages for file in _closure(code, _read_cells(stage.document))}
-    return tuple(sorted({_top_level(file.relative_to(root)) for file in files}))
+    return tuple(sorted({_top_level(root, file) for file in files}))
 
 
-def _top_level(file: Path) -> str:
-    """Return the top-level package or module of a file, `src/flights` for one under `src`."""
-    depth = 2 if file.parts[0] == "src" and len(file.parts) > 1 else 1
-    return "/".join(file.parts[:depth])
+def _top_level(root: Path, file: Path) -> str:
+    """Return the top-level package of a file, `src/flights` for one under `src`, or the file."""
+    inner = file.relative_to(root)
+    package = Path(*inner.parts[: 2 if inner.parts[0] == "src" else 1])
+    return (package if (root / package / "__init__.py").is_file() else inner).as_posix()
+
+# %% ../../nbs/lib/pipeline/25_fingerprint.ipynb #7a56ca08
+def not_covered(
+    root: Path, stages: Iterable[Stage], code: ProjectCode | None = None
+) -> tuple[str, ...]:
+    """Return in a phrase each where stages run code that their fingerprints cannot cover."""
+    code = code or ProjectCode(root)
+    phrases: dict[str, None] = {}
+    for stage in stages:
+        cells = _read_cells(stage.document)
+        for cell, source in cells:
+            if source.tree is not None:
+                where = f"{stage.where}, cell {cell.number}"
+                phrases |= dict.fromkeys(_blind_spots(code, read_imports([source.tree]), where))
+        for file in _closure(code, cells):
+            where = file.relative_to(root).as_posix()
+            phrases |= dict.fromkeys(_blind_spots(code, code.imports(file), where))
+    return tuple(phrases)
+
+
+def _blind_spots(code: ProjectCode, found: Imports, where: str) -> Iterator[str]:
+    """Yield what of the code at `where` is not followed; a lazy package is, all of it."""
+    spots = [(item.line, item.what) for item in found.unknown if not found.lazy]
+    for script in found.scripts:
+        if code.script(script.path) is None:
+            spots.append((script.line, f"`{script.path}` is no file of the project"))
+    yield from (f"{where}, line {line}: {what}" for line, what in sorted(spots))

@@ -8,28 +8,29 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.util import resolve_name
+
+from mlops_nb.pipeline.references import (
+    LOADERS,
+    Reference,
+    Script,
+    Unknown,
+    loaded,
+    loader_name,
+    resolved,
+)
 
 # %% auto #0
-__all__ = ['Request', 'Imports', 'read_imports']
+__all__ = ['Imports', 'read_imports']
 
-# %% ../../nbs/lib/pipeline/15_imports.ipynb #2a402989
-@dataclass(frozen=True)
-class Request:
-    """A module that code imports, and the name it wants of it: `None` for none, `*` for all."""
-
-    module: str
-    name: str | None = None
-
-
+# %% ../../nbs/lib/pipeline/15_imports.ipynb #4d0257e2
 @dataclass(frozen=True)
 class Imports:
     """What one piece of code asks of other modules."""
 
-    executed: frozenset[Request]
+    executed: frozenset[Reference]
     """Everything imported when the code runs, in functions and `try` blocks too."""
 
-    deferred: Mapping[str, Request]
+    deferred: Mapping[str, Reference]
     """Imports under `if TYPE_CHECKING:`, by the name they bind."""
 
     lazy: bool
@@ -40,6 +41,12 @@ class Imports:
 
     public: tuple[str, ...]
     """The literal `__all__`, if there is one."""
+
+    scripts: frozenset[Script]
+    """The files that the code runs."""
+
+    unknown: frozenset[Unknown]
+    """What may run other code, and does not tell which."""
 
 # %% ../../nbs/lib/pipeline/15_imports.ipynb #eba6cc9a
 _LEAVES = (ast.Name, ast.Constant, ast.expr_context, ast.operator, ast.cmpop)
@@ -71,24 +78,16 @@ def _mentions_type_checking(test: ast.expr) -> bool:
     return name == "TYPE_CHECKING"
 
 # %% ../../nbs/lib/pipeline/15_imports.ipynb #9de8057d
-def _bindings(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple[str, Request]]:
+def _bindings(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple[str, Reference]]:
     """Yield the name that each alias of an import statement binds, and what it asks for."""
     if isinstance(node, ast.Import):
         for alias in node.names:
-            yield alias.asname or alias.name.partition(".")[0], Request(alias.name)
+            yield alias.asname or alias.name.partition(".")[0], Reference(alias.name)
         return
-    module = _resolved("." * node.level + (node.module or ""), package)
+    module = resolved("." * node.level + (node.module or ""), package)
     if module:
         for alias in node.names:
-            yield alias.asname or alias.name, Request(module, alias.name)
-
-
-def _resolved(name: str, package: str) -> str:
-    """Return the full name of a module that is named within `package`; empty if it has none."""
-    try:
-        return resolve_name(name, package)
-    except ImportError:  # above the top-level package
-        return ""
+            yield alias.asname or alias.name, Reference(module, alias.name)
 
 # %% ../../nbs/lib/pipeline/15_imports.ipynb #38fff564
 def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
@@ -132,34 +131,53 @@ def read_imports(trees: Iterable[ast.Module], package: str = "") -> Imports:
     package
         The package that relative imports start from.
     """
-    executed: set[Request] = set()
-    deferred: dict[str, Request] = {}
+    executed: set[Reference] = set()
+    deferred: dict[str, Reference] = {}
     modules: dict[str, str] = {}
     chains: list[list[str]] = []
+    calls: list[ast.Call] = []
+    aliases: dict[str, str] = {}
     trees = tuple(trees)
     for node, for_checkers in (item for tree in trees for item in _walk(tree)):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            for name, request in _bindings(node, package):
+            for name, reference in _bindings(node, package):
                 if for_checkers:
-                    deferred[name] = request
+                    deferred[name] = reference
                 else:
-                    executed.add(request)
-                    modules[name] = _bound_module(node, name, request)
+                    executed.add(reference)
+                    modules[name] = _bound_module(node, name, reference)
+                    aliases |= _loader(name, reference.name or "")
         elif isinstance(node, ast.Attribute) and not for_checkers:
             chains.append(_dotted(node))
         elif isinstance(node, ast.Call) and not for_checkers:
-            executed.update(_called_import(node, package))
-    executed.update(_attribute_requests(chains, modules))
+            calls.append(node)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            aliases |= _loader(node.targets[0].id, loader_name(node.value, {}))
+    executed.update(_attribute_references(chains, modules))
+    found = {item for call in calls for item in loaded(call, package, aliases)}
+    executed.update(item for item in found if isinstance(item, Reference))
     bound = frozenset(name for tree in trees for name in _bound_names(tree.body))
-    public = next((names for tree in trees if (names := _public(tree))), ())
-    return Imports(frozenset(executed), deferred, "__getattr__" in bound, bound, public)
+    return Imports(
+        executed=frozenset(executed),
+        deferred=deferred,
+        lazy="__getattr__" in bound,
+        bound=bound,
+        public=next((names for tree in trees if (names := _public(tree))), ()),
+        scripts=frozenset(item for item in found if isinstance(item, Script)),
+        unknown=frozenset(item for item in found if isinstance(item, Unknown)),
+    )
 
 
-def _bound_module(node: ast.Import | ast.ImportFrom, name: str, request: Request) -> str:
+def _loader(name: str, meant: str) -> dict[str, str]:
+    """Return `name` as an alias of the loader `meant`, nothing if that is no loader."""
+    return {name: meant} if meant in LOADERS else {}
+
+
+def _bound_module(node: ast.Import | ast.ImportFrom, name: str, reference: Reference) -> str:
     """Return the module that `name` stands for, if what it is bound to is a module."""
     if isinstance(node, ast.ImportFrom):
-        return f"{request.module}.{request.name}"
-    return request.module if any(alias.asname == name for alias in node.names) else name
+        return f"{reference.module}.{reference.name}"
+    return reference.module if any(alias.asname == name for alias in node.names) else name
 
 
 def _dotted(node: ast.expr) -> list[str]:
@@ -171,27 +189,13 @@ def _dotted(node: ast.expr) -> list[str]:
     return [node.id, *reversed(parts)] if isinstance(node, ast.Name) else []
 
 
-def _attribute_requests(
+def _attribute_references(
     chains: Iterable[list[str]], modules: Mapping[str, str]
-) -> Iterator[Request]:
-    """Yield a request for every step of `a.b.c` where `a` stands for a module."""
+) -> Iterator[Reference]:
+    """Yield a reference for every step of `a.b.c` where `a` stands for a module."""
     for first, *rest in filter(None, chains):
         if first in modules:
             path = modules[first]
             for name in rest:
-                yield Request(path, name)
+                yield Reference(path, name)
                 path = f"{path}.{name}"
-
-
-def _called_import(node: ast.Call, package: str) -> Iterator[Request]:
-    """Yield the request of `import_module("literal")` or `__import__("literal")`."""
-    function = node.func.attr if isinstance(node.func, ast.Attribute) else None
-    if isinstance(node.func, ast.Name):
-        function = node.func.id
-    if function not in ("import_module", "__import__") or not node.args:
-        return
-    literal = node.args[0]
-    if isinstance(literal, ast.Constant) and isinstance(literal.value, str):
-        module = _resolved(literal.value, package)
-        if module:
-            yield Request(module)

@@ -40,7 +40,8 @@ def libraries(documents: Iterable[Document], root: Path | None = None) -> tuple[
         cells = (cell for cell in document.cells if cell.kind == "code")
         trees = [tree for cell in cells if (tree := read_source(cell.source).tree)]
         files = code.closure(trees) if code else ()
-        modules = [tree for file in files if code and (tree := code.source(file).tree)]
+        sources = (source for file in files if code for source in code.sources(file))
+        modules = [source.tree for source in sources if source.tree]
         names.update(name for tree in [*trees, *modules] for name in imported_names(tree))
     return tuple(sorted(name for name in names if not _is_ours(name, code)))
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..config.compose import compose
-from ..config.config import read_conf_sha, read_config
-from ..config.schema import Source
+from ..config.config import read_conf_sha, read_config, write_config
+from ..config.schema import Recipe
 from ..core.files import write_atomic
 from ..core.project import Project
 from ..errors import PipelineError
@@ -48,13 +48,13 @@ def make_plan(project: Project) -> Plan:
     code = ProjectCode(project.root)
     refuse_out_of_step(project, stages, code)
     fingerprints = code_fingerprints(project.root, stages, code)
-    source = Source(project.conf, stages)
-    recomposed = read_conf_sha(project) != source.sha
+    recipe = Recipe(project.conf, stages)
+    recomposed = read_conf_sha(project) != recipe.sha
     config = compose(project=project) if recomposed else read_config(project, stages)
     for stage in stages:
         refuse_unseen(stage, config[stage.name])
     if recomposed:
-        write_atomic(project.params_file, config.text)
+        write_config(project, config)
     lock = read_lock(project)
     changed = tuple(name for name, code in fingerprints.items() if locked_code(lock, name) != code)
     facts = json.dumps({"code": fingerprints}, indent=2, sort_keys=True) + "\n"

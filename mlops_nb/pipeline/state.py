@@ -11,7 +11,7 @@ from typing import Literal
 
 from ..config.compose import compose
 from ..config.config import Config, read_conf_sha, read_config
-from ..config.schema import Source
+from ..config.schema import Recipe
 from ..core.project import Project
 from ..notebook.stage import Stage
 from .dvc import status
@@ -56,7 +56,7 @@ def stage_states(project: Project, stages: Iterable[Stage]) -> Mapping[str, Stag
     """Return the state of each stage, from its sources, `dvc.lock` and DVC's own status."""
     known = tuple(stages)
     lock = read_lock(project)
-    is_current = read_conf_sha(project) == Source(project.conf, known).sha
+    is_current = read_conf_sha(project) == Recipe(project.conf, known).sha
     config = read_config(project, known) if is_current else compose(project=project)
     fingerprints = code_fingerprints(project.root, known)
     files = status(project)

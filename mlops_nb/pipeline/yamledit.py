@@ -5,8 +5,6 @@
 # %% ../../nbs/lib/pipeline/35_yamledit.ipynb #f2c6dd1d
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +12,7 @@ import yaml
 
 from ..core.yaml import load_yaml
 from ..errors import ConfigError, PipelineError
+from .fragment import dump, dump_lines
 
 # %% auto #0
 __all__ = ['read_yaml', 'rewrite']
@@ -31,52 +30,6 @@ def read_yaml(text: str, where: str) -> Any:
         return load_yaml(text, where)
     except ConfigError as error:
         raise PipelineError(error.what, hint=error.hint) from None
-
-# %% ../../nbs/lib/pipeline/35_yamledit.ipynb #0f54effe
-_FLOW_DEPTH = 4
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes a value that occurs twice twice, not as an anchor and an alias."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
-_NUMBER = re.compile(r"^(?:[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|0o[0-7]+)$")
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
-
-
-def _dump(value: object, keys_above: int, *, flow: bool = False) -> str:
-    """Return `value` as YAML without a final line feed, as it looks below `keys_above` keys."""
-    node = _Dumper(io.StringIO(), sort_keys=False).represent_data(value)
-    _set_styles(node, keys_above, flow)
-    return _serialized(node)
-
-
-def _dump_lines(value: object, keys_above: int) -> str:
-    """Return keys or entries as lines to insert among others in block style."""
-    node: Any = _Dumper(io.StringIO(), sort_keys=False).represent_data(value)
-    _set_styles(node, keys_above, False)
-    node.flow_style = False
-    return _serialized(node)
-
-
-def _serialized(node: yaml.Node) -> str:
-    """Return a node as YAML without a final line feed."""
-    text: str = yaml.serialize(node, Dumper=_Dumper, width=2**31, allow_unicode=True)
-    return text.removesuffix("\n").removesuffix("\n...")
-
-
-def _set_styles(node: yaml.Node, keys_above: int, flow: bool) -> None:
-    """Set the style of each collection in `node`."""
-    if isinstance(node, yaml.CollectionNode):
-        node.flow_style = flow or keys_above >= _FLOW_DEPTH or not node.value
-        for item in node.value:
-            if isinstance(node, yaml.MappingNode):
-                _set_styles(item[1], keys_above + 1, node.flow_style)
-            else:
-                _set_styles(item, keys_above, node.flow_style)
 
 # %% ../../nbs/lib/pipeline/35_yamledit.ipynb #5f3b2701
 def rewrite(text: str, wanted: Any, where: str = "the file") -> str:
@@ -99,7 +52,7 @@ def rewrite(text: str, wanted: Any, where: str = "the file") -> str:
     editor = _Editor(text)
     node = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     if node is None:
-        result = text + _dump(wanted, 0) + "\n"
+        result = text + dump(wanted, 0) + "\n"
     else:
         editor.change(node, current, wanted, keys_above=0, end=len(editor.lines))
         result = editor.result()
@@ -152,7 +105,7 @@ class _Editor:
             if self._is_block_list(node, end):
                 self._change_list(node, current, wanted, keys_above, end)
                 return
-        self._replace(node, _dump(wanted, keys_above, flow=True), end)
+        self._replace(node, dump(wanted, keys_above, flow=True), end)
 
     def _replace(self, node: yaml.Node, new: str, end: int) -> None:
         """Collect the replacement of a whole value by `new`, which is one line."""
@@ -187,7 +140,7 @@ class _Editor:
             if name in ends:
                 place = ends[name]
             elif name not in current or current[name] != value:
-                self._insert(place, _dump_lines({name: value}, keys_above), column)
+                self._insert(place, dump_lines({name: value}, keys_above), column)
 
     def _change_list(
         self, node: Any, current: list[Any], wanted: list[Any], keys_above: int, end: int
@@ -204,10 +157,10 @@ class _Editor:
                 continue
             found = wanted.index(value, position)
             for new in wanted[position:found]:
-                self._insert(place, _dump_lines([new], keys_above), column)
+                self._insert(place, dump_lines([new], keys_above), column)
             place, position = stop, found + 1
         for new in wanted[position:]:
-            self._insert(place, _dump_lines([new], keys_above), column)
+            self._insert(place, dump_lines([new], keys_above), column)
 
     def _insert(self, place: int, fragment: str, column: int) -> None:
         """Collect the insertion of whole lines at `place`, indented to `column`."""

@@ -46,7 +46,7 @@ def test_a_hidden_notebook_is_no_stage(project: Project, hidden: Path) -> None:
 
 
 def test_a_hidden_notebook_is_not_checked(project: Project, hidden: Path) -> None:
-    assert check_project(project.root) == ("a",)
+    assert check_project(project.root).stages == ("a",)
 
 
 def test_a_hidden_notebook_is_not_cleaned(
@@ -72,3 +72,18 @@ def test_all_broken_notebooks_are_findings(project: Project) -> None:
         "20_b.ipynb",
         "30_c.ipynb",
     ]
+
+
+def test_code_that_no_fingerprint_covers_is_noted_and_fails_nothing(
+    project: Project, notebook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = notebook("!python clean.py", parameters="rows: int = 3")
+    (project.pipeline / "10_a.ipynb").write_text(json.dumps(cells))
+    monkeypatch.chdir(project.root)
+    assert run(["check"]) == 0
+    said = capsys.readouterr()
+    assert "note: nbs/pipeline/10_a.ipynb, cell 2, line 1: what a shell" in said.err
+    assert said.out == "the pipeline fits together: a\n"
+    assert run(["check", "--json"]) == 0
+    (note,) = json.loads(capsys.readouterr().out)["notes"]
+    assert "cell 2" in note

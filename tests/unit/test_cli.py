@@ -223,3 +223,13 @@ def test_a_stage_with_many_reasons_shows_the_first() -> None:
     assert _state_in_short(StageState()) == "fresh"
     assert _state_in_short(StageState(("a", "b", "c"))) == "stale: a\nb\nc"
     assert _state_in_short(StageState(("a", "b", "c", "d"))) == "stale: a\nb\nand 2 more"
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--cell-timeout"])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "0"])
+def test_a_time_that_never_ends_is_refused(
+    option: str, seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["execute", "nb.ipynb", option, seconds]) == 2
+    said = capsys.readouterr().err
+    assert f"Invalid value for '{option}'" in said and "Traceback" not in said

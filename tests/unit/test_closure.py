@@ -1,4 +1,5 @@
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,30 @@ PACKAGE = {"a/__init__.py": "", "a/b/__init__.py": "", "a/b/c.py": "", "a/d.py":
         ("if not TYPE_CHECKING:\n    import a", ["a/__init__.py"]),
         ("import numpy, os.path, a.missing.b", ["a/__init__.py"]),
         ("from . import a", []),
-        ("%load_ext a\n%run a/d.py", []),
+        ("%load_ext a", ["a/__init__.py"]),
+        ("%reload_ext a.d", ["a/__init__.py", "a/d.py"]),
+        ("load_ext a", ["a/__init__.py"]),
+        ("%aimport a.d, -a.b", ["a/__init__.py", "a/d.py"]),
+        ("%run a/d.py", ["a/d.py"]),
+        ("%run a/d", ["a/d.py"]),
+        ("run a/d.py", ["a/d.py"]),
+        ("%run -i -t -N 3 \\\n 'a/d.py' --rows 7", ["a/d.py"]),
+        ("if True:\n    %time %run a/d.py", ["a/d.py"]),
+        ("%%time\n%run a/d.py", ["a/d.py"]),
+        ("%run -m a.d -- x", ["a/__init__.py", "a/d.py"]),
+        ("get_ipython().run_line_magic('run', 'a/d.py')", ["a/d.py"]),
+        ("import runpy\nrunpy.run_path('a/d.py')", ["a/d.py"]),
+        ("from runpy import run_path as go\ngo(path_name='a/d.py')", ["a/d.py"]),
+        ("import runpy\nrunpy.run_module('a.d')", ["a/__init__.py", "a/d.py"]),
+        ("from importlib import import_module as im\nim('a.d')", ["a/__init__.py", "a/d.py"]),
+        ("import importlib\nim = importlib.import_module\nim('a')", ["a/__init__.py"]),
+        ("import_module('.d', package='a')", ["a/__init__.py", "a/d.py"]),
+        ("spec_from_file_location('d', 'a/d.py')", ["a/d.py"]),
+        ("%run ../a/d.py", []),
+        ("%run a/missing.py", []),
+        ("%run {where}/d.py", []),
+        ("!python a/d.py", []),
+        ("%%bash\npython a/d.py", []),
         ("import a.d\ndef (", []),
     ],
 )
@@ -113,6 +137,20 @@ def test_src_and_namespace_packages_are_the_projects(reached) -> None:
         "src/lib/__init__.py",
         "src/lib/m.py",
     ]
+
+
+def test_a_script_finds_the_modules_beside_it_first(reached) -> None:
+    files = {"scripts/run.py": "import rules", "scripts/rules.py": "import more"}
+    files |= {"scripts/more.py": "", "rules.py": "", "other.py": "import rules"}
+    beside = ["scripts/more.py", "scripts/rules.py", "scripts/run.py"]
+    assert reached(files, "%run scripts/run.py") == beside
+    assert reached(files, "%run scripts/run.py\nimport other") == ["other.py", "rules.py", *beside]
+
+
+def test_of_a_notebook_that_is_run_the_code_counts(reached, notebook) -> None:
+    files = {"nbs/setup.ipynb": json.dumps(notebook("import a", "%run more.ipy")), "a.py": ""}
+    files |= {"more.ipy": "%load_ext b\n", "b.py": ""}
+    assert reached(files, "%run nbs/setup.ipynb") == ["a.py", "b.py", "more.ipy", "nbs/setup.ipynb"]
 
 
 def test_what_is_installed_is_not_the_projects(reached) -> None:

@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from mlops_nb.config.compose import compose
 from mlops_nb.config.config import make_config, read_conf_sha, read_config, read_section
-from mlops_nb.config.schema import Source, omegaconf_type
+from mlops_nb.config.schema import Recipe, omegaconf_type
 from mlops_nb.core.project import Project
 from mlops_nb.errors import ConfigError, InvalidParameter, MlopsNbError, UsageError
 from mlops_nb.notebook.stage import find_stage, read_stages
@@ -79,7 +79,7 @@ def test_the_defaults_of_the_notebooks_are_the_ground(project: Project) -> None:
     train = find_stage(stages, "train")
     assert dict(config["train"]) == {p.name: p.default for p in train.configured}
     assert (
-        config.to_dict()["evaluate"] == {} and config.conf_sha == Source(project.conf, stages).sha
+        config.to_dict()["evaluate"] == {} and config.conf_sha == Recipe(project.conf, stages).sha
     )
     bind(train.signature, config["train"])
 
@@ -260,11 +260,11 @@ def test_composing_again_sees_edited_notebooks_and_conf(project: Project, build:
 
 
 def test_copies_that_jupyterlab_keeps_are_no_config(project: Project) -> None:
-    before = Source(project.conf, read_stages(project)).sha
+    before = Recipe(project.conf, read_stages(project)).sha
     copies = project.conf / "train" / ".ipynb_checkpoints"
     copies.mkdir()
     (copies / "mean-checkpoint.yaml").write_text("family: old\n")
-    assert Source(project.conf, read_stages(project)).sha == before
+    assert Recipe(project.conf, read_stages(project)).sha == before
 
 
 def test_two_projects_are_composed_in_one_process(build: Builder, tmp_path: Path) -> None:

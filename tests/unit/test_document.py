@@ -151,3 +151,18 @@ def test_a_notebook_cut_off_anywhere_is_refused(
     path.write_bytes(whole[:length])
     with pytest.raises(NotebookError):
         read_document(path)
+
+
+@pytest.mark.parametrize("depth", [101, 600, 100_000])
+@pytest.mark.parametrize("place", ["metadata", "cells"])
+def test_metadata_that_is_nested_too_deeply_is_one_line(
+    tmp_path: Path, notebook: Builder, depth: int, place: str
+) -> None:
+    content = notebook("x = 1")
+    holder = content if place == "metadata" else content["cells"][0]
+    holder["metadata"] = {"deep": "DEEP"}
+    path = tmp_path / "nb.ipynb"
+    path.write_text(json.dumps(content).replace('"DEEP"', "[" * depth + "]" * depth))
+    with pytest.raises(NotebookError, match="nested too deeply") as caught:
+        read_notebook(path)
+    assert "\n" not in str(caught.value)

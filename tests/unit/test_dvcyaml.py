@@ -51,9 +51,7 @@ def text_of(project: Project) -> str:
     return render(project, read_stages(project), None)
 
 
-def test_the_whole_file(project: Project) -> None:
-    assert text_of(project) == (
-        """\
+WHOLE = """\
 stages:
   plan:
     cmd: mlops-nb plan
@@ -93,9 +91,13 @@ stages:
     plots:
     - plots/train: {x: step}
     meta:
-      mlops_nb: [data/table.parquet, models/model.skops, reports/train.ipynb, metrics/train.json,"""
-        + " plots/train]\n"
-    )
+      mlops_nb: [data/table.parquet, models/model.skops, reports/train.ipynb, metrics/train.json, \
+plots/train]
+"""
+
+
+def test_the_whole_file(project: Project) -> None:
+    assert text_of(project) == WHOLE
 
 
 def test_the_plan_depends_on_the_modules_that_stages_import(project: Project) -> None:

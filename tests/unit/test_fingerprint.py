@@ -6,7 +6,12 @@ import pytest
 from mlops_nb.notebook.document import Document, read_document
 from mlops_nb.notebook.signature import Signature
 from mlops_nb.notebook.stage import Stage
-from mlops_nb.pipeline.fingerprint import code_fingerprint, code_fingerprints, module_roots
+from mlops_nb.pipeline.fingerprint import (
+    code_fingerprint,
+    code_fingerprints,
+    module_roots,
+    not_covered,
+)
 
 
 def code(source: str, *tags: str, **fields: object) -> dict:
@@ -114,6 +119,24 @@ def test_a_module_counts_when_it_is_imported_and_its_effect_changed(fingerprint,
     assert fingerprint(PARAMETERS, BODY) != before
 
 
+@pytest.mark.parametrize(
+    "line", ["%run other.py", "%load_ext other", "runpy.run_path('other.py')", "%run setup.ipynb"]
+)
+def test_code_that_runs_without_an_import_statement_counts(fingerprint, tmp_path, line) -> None:
+    def setup(prose: str) -> None:
+        cells = [markdown(prose), code("%run other.py")]
+        content = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
+        (tmp_path / "setup.ipynb").write_text(json.dumps(content))
+
+    setup("# Before")
+    before = fingerprint(PARAMETERS, code(line))
+    setup("# After")
+    (tmp_path / "other.py").write_text("# a comment\ng = 1\n")
+    assert fingerprint(PARAMETERS, code(line)) == before
+    (tmp_path / "other.py").write_text("g = 2\n")
+    assert fingerprint(PARAMETERS, code(line)) != before
+
+
 def test_a_skipped_cell_imports_nothing(fingerprint, tmp_path) -> None:
     cells = (PARAMETERS, code("import other", "skip-execution"))
     before = fingerprint(*cells)
@@ -150,3 +173,52 @@ def test_stages_and_their_roots(tmp_path: Path, document) -> None:
     stage = Stage("train", "nbs/pipeline/30_train.ipynb", notebook, Signature("", (), ()))
     assert module_roots(tmp_path, [stage]) == ("model.py", "src/lib")
     assert code_fingerprints(tmp_path, [stage]) == {"train": code_fingerprint(tmp_path, notebook)}
+
+
+def test_a_script_is_a_root_of_its_own_since_its_folder_may_hold_outputs(
+    tmp_path: Path, document
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/fetch.py").write_text("")
+    notebook = document(PARAMETERS, code("%run data/fetch.py"))
+    stage = Stage("train", "nbs/pipeline/30_train.ipynb", notebook, Signature("", (), ()))
+    assert module_roots(tmp_path, [stage]) == ("data/fetch.py",)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("%run $script", "what `%run` runs is worked out when it runs"),
+        ("%run missing.py", "`missing.py` is no file of the project"),
+        ("!python other.py", "what a shell command runs is not seen"),
+        ("files = !ls", "what a shell command runs is not seen"),
+        ("import_module(name)", "what `import_module` loads is worked out when it runs"),
+        ("from runpy import run_path as go; go(path)", "what `run_path` loads is worked out"),
+        ("exec(open('other.py').read())", "what `exec` runs is worked out when it runs"),
+        ("import sys; sys.path.insert(0, 'lib')", "a folder that is put on `sys.path`"),
+    ],
+)
+def test_code_that_cannot_be_followed_is_named_with_cell_and_line(
+    tmp_path: Path, document, line: str, said: str
+) -> None:
+    notebook = document(PARAMETERS, markdown("# Title"), code(f"x = 1\n{line}"))
+    stage = Stage("train", "nbs/pipeline/30_train.ipynb", notebook, Signature("", (), ()))
+    (note,) = not_covered(tmp_path, [stage])
+    assert note.startswith("nbs/pipeline/30_train.ipynb, cell 3, line 2: ") and said in note
+
+
+def test_a_shell_cell_and_a_module_are_named_too(tmp_path: Path, document) -> None:
+    (tmp_path / "model.py").write_text("import importlib\n\nimportlib.import_module(NAME)\n")
+    notebook = document(PARAMETERS, code("import model"), code("%%bash\npython model.py"))
+    stage = Stage("train", "nbs/pipeline/30_train.ipynb", notebook, Signature("", (), ()))
+    shell, module = not_covered(tmp_path, [stage])
+    assert shell.startswith("nbs/pipeline/30_train.ipynb, cell 3, line 1: ")
+    assert module.startswith("model.py, line 3: what `import_module` loads")
+
+
+def test_what_is_followed_or_loads_nothing_is_not_named(tmp_path: Path, document) -> None:
+    (tmp_path / "other.py").write_text("")
+    lines = "%run other.py\n%matplotlib inline\n%load_ext mlops_nb\n%load_ext autoreload\neval('1')"
+    notebook = document(PARAMETERS, code(lines), code("%%html\n<b>x</b>"))
+    stage = Stage("train", "nbs/pipeline/30_train.ipynb", notebook, Signature("", (), ()))
+    assert not_covered(tmp_path, [stage]) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import get_args
 
@@ -27,11 +28,22 @@ from mlops_nb.models.archive import load_model, save_model
 
 CONF = Path(__file__).parents[2] / "conf" / "train"
 
+LOGISTIC = Settings(
+    family="logistic",
+    seed=0,
+    learning_rate=0.05,
+    max_iter=16,
+    n_estimators=8,
+    max_depth=4,
+    min_samples_leaf=5,
+    l2=1.0,
+    hidden=[8],
+)
 SMALL: dict[Family, Settings] = {
-    "logistic": Settings("logistic", max_iter=16),
-    "forest": Settings("forest", n_estimators=8, min_samples_leaf=5),
-    "boosting": Settings("boosting", max_iter=8, min_samples_leaf=5),
-    "mlp": Settings("mlp", max_iter=20, learning_rate=0.01, l2=0.1, hidden=[8]),
+    "logistic": LOGISTIC,
+    "forest": replace(LOGISTIC, family="forest"),
+    "boosting": replace(LOGISTIC, family="boosting", max_iter=8),
+    "mlp": replace(LOGISTIC, family="mlp", max_iter=20, learning_rate=0.01, l2=0.1),
 }
 families = pytest.mark.parametrize("family", get_args(Family))
 
@@ -63,7 +75,11 @@ def test_every_family_of_the_literal_can_be_fitted_and_has_a_config() -> None:
 @families
 def test_the_config_of_a_family_names_settings_that_exist(family: Family) -> None:
     config = yaml.safe_load((CONF / f"{family}.yaml").read_text(encoding="utf-8"))
-    assert Settings(**config).family == family
+    assert replace(LOGISTIC, **config).family == family
+
+
+def test_defaults_stand_in_the_notebook_alone() -> None:
+    assert all(field.default is MISSING for field in fields(Settings))
 
 
 @families
@@ -133,7 +149,7 @@ def test_validation_rows_do_not_reach_the_model(
 def test_a_forbidden_column_stops_the_fit(train: Rows, validation: Rows) -> None:
     leaking = Rows(train.features.assign(arr_delay=0.0), train.late)
     with pytest.raises(LeakageError, match="arr_delay"):
-        fit(Settings(), leaking, validation)
+        fit(LOGISTIC, leaking, validation)
 
 
 def test_rows_hold_the_permitted_features_of_one_split() -> None:

@@ -37,8 +37,8 @@ def kept(*said: Said, secrets: Iterable[str] = ()) -> tuple[int, str]:
     return size // MEBIBYTE, "".join(content["text"] for _, content in outputs.rest()).strip()
 
 
-def cut(everything: int) -> str:
-    return f"mlops_nb: the output was cut after 10 MiB; the cell wrote {everything} MiB"
+def cut(everything: int, limit: int = 10) -> str:
+    return f"mlops_nb: the output was cut after {limit} MiB; the cell wrote {everything} MiB"
 
 
 def test_a_cell_within_the_limit_is_whole() -> None:
@@ -61,7 +61,7 @@ def test_a_cell_that_clears_what_it_showed_may_show_more() -> None:
 def test_a_display_that_is_updated_counts_once_until_it_is_far_too_much() -> None:
     update = display(9 * MEBIBYTE, "update_display_data")
     assert kept(display(9 * MEBIBYTE), *[update] * 2) == (27, "")
-    assert kept(display(9 * MEBIBYTE), *[update] * 3) == (27, cut(36))
+    assert kept(display(9 * MEBIBYTE), *[update] * 3) == (27, cut(36, 30))
 
 
 def test_an_error_is_always_kept() -> None:
@@ -94,3 +94,9 @@ def test_the_end_of_a_cell_brings_what_was_held_back() -> None:
     before = [content["text"] for _, content in outputs.keep(*said)]
     after = [content["text"] for _, content in outputs.rest()]
     assert (before, after) == (["not "], ["hunter"])
+
+
+def test_the_limit_that_cut_is_named() -> None:
+    many = [part for _ in range(4) for part in (display(8 * MEBIBYTE), CLEAR)]
+    assert kept(*many) == (24, cut(32, 30))
+    assert kept(*many[:5], text(5 * MEBIBYTE)) == (25, cut(29))

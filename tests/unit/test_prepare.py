@@ -8,6 +8,7 @@ import pytest
 from mlops_nb.errors import NotebookError
 from mlops_nb.notebook.document import read_document
 from mlops_nb.notebook.prepare import Prepared, Request, prepare
+from mlops_nb.notebook.report import canonical
 
 
 def code(source: str, *tags: str) -> dict[str, object]:
@@ -80,3 +81,33 @@ def test_an_output_is_missing_if_it_is_not_there_or_the_check_finds_fault(tmp_pa
     assert request.missing() == ("absent.csv",)
     checked = replace(request, check=lambda: ("there.csv (too long)",))
     assert checked.missing() == ("absent.csv", "there.csv (too long)")
+
+
+def test_values_go_after_the_code_cell_that_declares_them(tmp_path: Path) -> None:
+    prose = {"cell_type": "markdown", "metadata": {"tags": ["parameters"]}, "source": "# Values"}
+    cells = [prose, code("x"), code("a = 0", "parameters")]
+    ready = prepared(tmp_path / "a.ipynb", cells, "a = 1")
+    assert [cell["source"] for cell in ready.notebook["cells"]][2:] == ["a = 0", "a = 1"]
+    declared = read_document(tmp_path / "a.ipynb").parameters_cell
+    assert declared is not None and declared.number == 3
+
+
+@pytest.mark.parametrize("tags", [None, 5, "parameters", {"a": 1}, [None, 5]])
+def test_tags_that_are_no_list_of_words_are_none(tmp_path: Path, tags: object) -> None:
+    cell = {"cell_type": "code", "metadata": {"tags": tags}, "source": "a = 0", "outputs": []}
+    ready = prepared(tmp_path / "a.ipynb", [cell], "a = 1")
+    assert ready.numbers == (None, 1) and ready.runnable == (0, 1)
+    assert read_document(tmp_path / "a.ipynb").parameters_cell is None
+
+
+@pytest.mark.parametrize("name", ["kernelspec", "language_info", "mlops_nb", "widgets"])
+@pytest.mark.parametrize("value", [5, None, "python3", ["python3"]])
+def test_metadata_of_another_shape_is_left_out(tmp_path: Path, name: str, value: object) -> None:
+    path = tmp_path / "a.ipynb"
+    cell = code("x") | {"metadata": {name: value}}
+    node = {"cells": [cell], "metadata": {name: value}, "nbformat": 4, "nbformat_minor": 4}
+    path.write_text(json.dumps(node))
+    ready = prepare(Request(path, tmp_path, path, path))
+    assert ready.kernel == "python3" and name not in ready.notebook["metadata"]
+    assert name not in ready.notebook["cells"][0]["metadata"]
+    assert canonical(ready.notebook)

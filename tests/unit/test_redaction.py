@@ -148,3 +148,22 @@ def test_a_shown_value_that_looks_like_a_notebook_is_redacted_as_a_value() -> No
     notebook = written("unrelated")
     notebook["cells"][1]["outputs"][2]["data"]["application/json"] = shown
     assert "hunter2" not in json.dumps(Redactor(["hunter2"]).notebook(notebook))
+
+
+@pytest.mark.parametrize(
+    ("secret", "value", "shown"),
+    [
+        ("123456789", {"a": [123456789, 1234567890]}, {"a": [MASK, 1234567890]}),
+        ("1.5", [1.5, 1.25, "1.5"], [MASK, 1.25, MASK]),
+        ("-7", -7, MASK),
+        ("1", [True, 1], [True, MASK]),
+        ("true", [True, 1], [True, 1]),
+        ("0017", 17, 17),
+    ],
+)
+def test_a_secret_is_found_as_a_number(secret: str, value: object, shown: object) -> None:
+    redactor = Redactor([secret])
+    assert repr(redactor.strings(value)) == repr(shown)
+    output = {"data": {"application/json": value}, "metadata": {"n": value}}
+    redacted = redactor.output(output)
+    assert redacted["data"]["application/json"] == redacted["metadata"]["n"] == shown

@@ -116,3 +116,11 @@ def test_the_python_between_magics_is_read(source: str) -> None:
 @given(st.text(max_size=40))
 def test_any_text_is_parsed_or_none(text: str) -> None:
     read_source(text)
+
+
+def test_modules_under_src_are_the_projects_as_well(tmp_path: Path) -> None:
+    (tmp_path / "src/shop").mkdir(parents=True)
+    (tmp_path / "src/shop/kinds.py").write_text("class Kind: pass\n")
+    (tmp_path / "src/shop/__init__.py").write_text("from .kinds import Kind as Sort\n")
+    scope = scope_of("from shop import Sort\nfrom shop.kinds import Kind", tmp_path)
+    assert scope.origin("Kind") == scope.origin("Sort") == "shop.kinds.Kind"

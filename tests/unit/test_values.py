@@ -20,7 +20,7 @@ from mlops_nb.errors import (
     UsageError,
 )
 from mlops_nb.notebook.signature import Signature
-from mlops_nb.notebook.values import bind, parse_assignments
+from mlops_nb.notebook.values import bind, parse_assignments, parse_untyped
 
 Reader = Callable[..., Signature]
 
@@ -556,3 +556,15 @@ def test_a_refused_secret_is_not_repeated(read: Reader, annotation: str, value: 
         bind(read(f"x: {annotation}", SECRETS), {"x": value})
     shown = str(caught.value) + repr(caught.value) + repr(vars(caught.value))
     assert "31415926" not in shown
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, "[" * 600 + "]" * 600, '{"a":' * 150 + "1" + "}" * 150]
+)
+def test_a_value_that_is_nested_too_deeply_is_a_text(read: Reader, text: str) -> None:
+    signature = read("rows: list[int] = []\nname: str = ''\nany = None")
+    given = parse_assignments(signature, [f"rows={text}"])
+    with pytest.raises(InvalidParameter):
+        bind(signature, given)
+    assert parse_assignments(signature, [f"name={text}"]) == {"name": text}
+    assert parse_untyped([f"name={text}"]) == {"name": text}

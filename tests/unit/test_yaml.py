@@ -121,3 +121,17 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
         load_yaml(text, "x")
     except ConfigError as error:
         assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, "[" * 101 + "]" * 101, "- " * 200_000, "{a: " * 101]
+)
+def test_what_no_parser_can_bear_is_one_line(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^x: not YAML \(nested too deeply\)"):
+        load_yaml(text, "x")
+
+
+def test_many_brackets_side_by_side_are_not_deep() -> None:
+    assert load_yaml("[" + "[1], " * 500 + "]", "x") == [[1]] * 500
+    assert load_yaml("- a\n" * 500, "x") == ["a"] * 500
+    assert load_yaml("a: " + "x - " * 500, "x") == {"a": ("x - " * 500).strip()}

@@ -58,17 +58,35 @@ def rows_of(table: pd.DataFrame, split: str) -> Rows:
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be chosen about a model; each family uses the settings in its column above."""
+    """What can be chosen about a model; the defaults are those of the notebook that chooses.
 
-    family: Family = "boosting"
-    seed: int = 0
-    learning_rate: float = 0.05
-    max_iter: int = 200
-    n_estimators: int = 200
-    max_depth: int | None = 4
-    min_samples_leaf: int = 100
-    l2: float = 1.0
-    hidden: Sequence[int] = (64, 32)
+    Parameters
+    ----------
+    seed
+        Of the estimator and of the shares of a learning curve.
+    learning_rate
+        Boosting: shrinkage per tree. MLP: the step of Adam.
+    max_iter
+        Logistic: iterations of L-BFGS. Boosting: trees. MLP: epochs.
+    n_estimators
+        Forest: trees.
+    max_depth, min_samples_leaf
+        Forest and boosting: of each tree.
+    l2
+        Logistic: the inverse of C. Boosting: on leaf values. MLP: on weights.
+    hidden
+        MLP: units per layer.
+    """
+
+    family: Family
+    seed: int
+    learning_rate: float
+    max_iter: int
+    n_estimators: int
+    max_depth: int | None
+    min_samples_leaf: int
+    l2: float
+    hidden: Sequence[int]
 
 # %% ../../../nbs/lib/examples/flights/60_models.ipynb #787cde35
 class OnStep(Protocol):

@@ -9,7 +9,7 @@ import pytest
 
 from mlops_nb.errors import UsageError
 from mlops_nb.notebook.journal import JOURNAL, Journal
-from mlops_nb.pipeline.executions import (
+from mlops_nb.pipeline.kept import (
     execution_folders,
     find_journal,
     new_folder,
@@ -77,3 +77,25 @@ def test_an_execution_that_is_not_known_is_one_line(tmp_path: Path, named: str, 
     folders = [tmp_path / f"2013010{day}T051500.000-train-0a1b2c3d" for day in (1, 2)]
     with pytest.raises(UsageError, match=re.escape(said)):
         find_journal(named, folders)
+
+
+def test_a_file_or_link_named_like_an_execution_is_none(tmp_path: Path) -> None:
+    kept = new_folder(tmp_path, "train")
+    kept.mkdir()
+    (tmp_path / f"20130101T051500-train-{NOBODY}").write_text("")
+    (tmp_path / f"20130102T051500-train-{NOBODY}").symlink_to(kept)
+    assert execution_folders(tmp_path) == [kept]
+    assert remove_executions(tmp_path, keep=0) == (kept,)
+
+
+def test_a_stage_comes_before_a_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("train", "20130101"):
+        (tmp_path / name).mkdir()
+    folders = [tmp_path / "20130101T051500.000-train-0a1b2c3d"]
+    assert find_journal("train", folders) == folders[0] / JOURNAL
+    assert find_journal("20130101", folders) == folders[0] / JOURNAL
+    assert find_journal("./train", folders) == Path("train") / JOURNAL
+    assert find_journal("train", []) == Path("train") / JOURNAL
