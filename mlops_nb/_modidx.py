@@ -1399,6 +1399,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                         'mlops_nb/pipeline/worker.py'),
                                           'mlops_nb.pipeline.worker._Relay.emit': ( 'lib/pipeline/worker.html#_relay.emit',
                                                                                     'mlops_nb/pipeline/worker.py'),
+                                          'mlops_nb.pipeline.worker._processors': ( 'lib/pipeline/worker.html#_processors',
+                                                                                    'mlops_nb/pipeline/worker.py'),
                                           'mlops_nb.pipeline.worker._stop_when_left': ( 'lib/pipeline/worker.html#_stop_when_left',
                                                                                         'mlops_nb/pipeline/worker.py'),
                                           'mlops_nb.pipeline.worker.main': ('lib/pipeline/worker.html#main', 'mlops_nb/pipeline/worker.py'),

@@ -46,7 +46,9 @@ class StageProgress:
             from rich.live import Live
 
             console = Console(stderr=True)
-            self._live = Live(get_renderable=self._table, console=console, refresh_per_second=4)
+            self._live = Live(
+                get_renderable=self._shown, console=console, refresh_per_second=4, transient=True
+            )
             self._live.start()
         return self
 
@@ -102,20 +104,22 @@ class StageProgress:
         else:
             self._live.console.print(line, markup=False, highlight=False)
 
-    def _table(self) -> Any:
+    def _shown(self) -> Any:
         """Return the live table: stages that run or have run, the newest if there are many."""
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
-        shown = list(self._rows.items())[-20:]
-        waiting = self._stages - self._unchanged - len(self._rows)
-        caption = f"{self._stages} stages: {self._unchanged} unchanged, {waiting} to be looked at"
-        table = Table("stage", "state", "at", "seconds", box=None, caption=caption)
-        for stage, row in shown:
+        table = Table("stage", "state", "at", "seconds", box=None)
+        for stage, row in list(self._rows.items())[-20:]:
             took = time.monotonic() - row.began if row.seconds is None else row.seconds
             place = self._place(stage, row) if row.seconds is None else ""
             table.add_row(*map(Text, (stage, row.state, place, f"{took:.0f}")))
-        return table
+        waiting = self._stages - self._unchanged - len(self._rows)
+        counts = f"{self._stages} stages: {self._unchanged} unchanged, {waiting} to be looked at"
+        if not self._stages:
+            counts = "looking at the pipeline"
+        return Group(table, Text(counts)) if self._rows else Text(counts)
 
     def _place(self, stage: str, row: _Row) -> str:
         """Return at which cell a stage is, or what it said last if it is not a notebook."""

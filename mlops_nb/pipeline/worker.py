@@ -72,7 +72,7 @@ def reproduce(order: Mapping[str, Any], tell: Tell, commands: Commands) -> None:
             repo.scm_context = GitIgnores(repo.scm, repo.config)
             jobs, steps = plan_of(repo, order)
             wide = width(steps)
-            at_once = order["jobs"] or max(1, min(wide, len(os.sched_getaffinity(0))))
+            at_once = order["jobs"] or max(1, min(wide, _processors()))
             tell("planned", stages=[step.name for step in steps], width=wide, jobs=at_once)
             turns = Turns(repo, jobs, tell, commands, dry=order["dry"], force=order["force"])
             dvc.stage.run.cmd_run = turns.run_command
@@ -84,12 +84,20 @@ def reproduce(order: Mapping[str, Any], tell: Tell, commands: Commands) -> None:
                 if turns.has_failed:
                     raise ReproductionError("see the stages")
 
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
 # %% ../../nbs/lib/pipeline/65_worker.ipynb #cecdc36f
 _PATIENCE_SECONDS = 10.0
 
 
 def main() -> None:
     """Take an order from standard input, and tell on standard output what happens."""
+    sys.argv[0] = "mlops-nb"  # the name of whoever holds one of DVC's locks
     commands = Commands()
     signal.signal(signal.SIGINT, lambda *_: commands.interrupt())
     order = json.loads(sys.stdin.buffer.readline())

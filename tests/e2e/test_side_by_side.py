@@ -281,6 +281,23 @@ def test_independent_stages_run_at_once(make: Make) -> None:
     assert set(states(folder, "-j", "2").values()) == {"ran"}
 
 
+def test_a_file_that_two_stages_read_stays_locked_until_both_are_over(make: Make) -> None:
+    folder = make(
+        "stages:\n"
+        "  short: {cmd: cp in.txt s, deps: [in.txt], outs: [s]}\n"
+        "  long: {cmd: until test -e go; do sleep 0.1; done; touch l, deps: [in.txt], outs: [l]}\n"
+    )
+    running = folder.start("-j", "2")
+    until(lambda: folder.path("dvc.lock").exists() and "short:" in folder.text("dvc.lock"))
+    holders = json.loads(folder.text(".dvc/tmp/rwlock"))["read"][str(folder.path("in.txt"))]
+    folder.path("go").touch()
+    running.communicate(timeout=120)
+
+    assert "mlops-nb repro long" in [holder["cmd"] for holder in holders]
+    assert running.returncode == 0
+    assert json.loads(folder.text(".dvc/tmp/rwlock")) == {}
+
+
 def test_one_job_runs_one_after_the_other(make: Make) -> None:
     alone = "mkdir busy; sleep 0.1; rmdir busy"
     folder = make("stages:\n" + "".join(f"  s{n}: {{cmd: {alone}}}\n" for n in range(6)))
