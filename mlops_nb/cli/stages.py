@@ -7,10 +7,11 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from .progress import Display
 
 if TYPE_CHECKING:
     from mlops_nb.core.project import Project
@@ -28,7 +29,7 @@ class _Row:
     """The last that its command has said."""
 
 
-class StageProgress:
+class StageProgress(Display):
     """Shows the events of a reproduction; use it as a context manager."""
 
     def __init__(self, project: Project) -> None:
@@ -37,7 +38,6 @@ class StageProgress:
 
         self._rows: dict[str, _Row] = {}
         self._unchanged = self._stages = 0
-        self._live: Any = None
         self._cells = Cells(executions_folder(project))
 
     def __enter__(self) -> StageProgress:
@@ -51,15 +51,6 @@ class StageProgress:
             )
             self._live.start()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def follow(self, event: ReproEvent) -> None:
         """Show one event; that nobody reads any more does not stop the pipeline."""
@@ -102,7 +93,7 @@ class StageProgress:
         if self._live is None:
             click.echo(line, err=True)
         else:
-            self._live.console.print(line, markup=False, highlight=False)
+            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _shown(self) -> Any:
         """Return the live table: stages that run or have run, the newest if there are many."""
