@@ -295,7 +295,7 @@ def test_a_file_that_two_stages_read_stays_locked_until_both_are_over(make: Make
 
     assert "mlops-nb repro long" in [holder["cmd"] for holder in holders]
     assert running.returncode == 0
-    assert json.loads(folder.text(".dvc/tmp/rwlock")) == {}
+    assert not any(json.loads(folder.text(".dvc/tmp/rwlock")).values())
 
 
 def test_one_job_runs_one_after_the_other(make: Make) -> None:
