@@ -23,6 +23,8 @@
 #     │   └── MissingExtra
 #     ├── CheckFailed               exit 1
 #     ├── ModelError                exit 1: a model file that cannot be trusted or read
+#     ├── StagesFailed              exit code of the first stage that failed
+#     ├── PipelineKilled            exit 3: the process that ran a pipeline died
 #     └── ExecutionError            the notebook was run and did not finish
 #         ├── CellFailed            exit 1
 #         ├── OutputMissing         exit 1
@@ -44,7 +46,7 @@ __all__ = ['MlopsNbError', 'did_you_mean', 'UsageError', 'ProjectError', 'Notebo
            'PipelineError', 'RecordError', 'ParameterError', 'UnknownParameter', 'InvalidParameter', 'MissingParameter',
            'PortError', 'KernelNotInstalled', 'UnwritablePath', 'MissingExtra', 'CheckFailed', 'ModelError',
            'ExecutionError', 'CellFailed', 'OutputMissing', 'JournalLost', 'KernelKilled', 'ExecutionTimeout',
-           'ExecutionCancelled']
+           'ExecutionCancelled', 'StagesFailed', 'PipelineKilled']
 
 # %% ../nbs/lib/00_errors.ipynb #3cafd696
 class MlopsNbError(Exception):
@@ -320,3 +322,45 @@ class ExecutionCancelled(ExecutionError):
 def _place(cell: int | None) -> str:
     """Return where in its run a notebook was."""
     return f"cell {cell}" if cell else "before the first cell"
+
+# %% ../nbs/lib/00_errors.ipynb #a22ef0a5
+class StagesFailed(MlopsNbError):
+    """Stages of a pipeline that failed, if any, and those that were therefore not run.
+
+    `failed` says why for each; `reproduction` is the record of the whole as plain JSON values.
+    """
+
+    status = 422
+
+    def __init__(
+        self,
+        failed: Mapping[str, str],
+        left: Iterable[str],
+        *,
+        exit_code: int,
+        reproduction: Mapping[str, Any],
+    ) -> None:
+        self.failed, self.left, self.reproduction = dict(failed), tuple(left), reproduction
+        self.exit_code = exit_code
+        what = ["interrupted"] if exit_code == 130 else []
+        what += [f"stage `{name}` failed ({why})" for name, why in self.failed.items()]
+        left = ", ".join(self.left) or "none"
+        super().__init__("; ".join(what), hint=f"not run because of that: {left}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error with what became of each stage."""
+        return super().to_json() | dict(self.reproduction)
+
+
+class PipelineKilled(MlopsNbError):
+    """The process that ran a pipeline died; the stages in `running` were killed with it."""
+
+    exit_code = 3
+
+    def __init__(self, cause: str, running: Iterable[str]) -> None:
+        self.cause, self.running = cause, tuple(running)
+        stages = f" while running {', '.join(self.running)}" if self.running else ""
+        super().__init__(
+            f"the process that ran the pipeline ended{stages} ({cause})",
+            hint="start again; what had finished is kept",
+        )

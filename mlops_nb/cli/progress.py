@@ -14,12 +14,26 @@ if TYPE_CHECKING:
     from mlops_nb.notebook.observer import Event
 
 
-class Progress:
+class Display:
+    """Something live on a terminal, or nothing in a pipe; left with the context."""
+
+    _live: Any = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+class Progress(Display):
     """Shows the events of one execution, which `listener` hears too; a context manager."""
 
     def __init__(self, name: str, listener: Callable[[Event], None] | None = None) -> None:
         self._name, self._listener = name, listener
-        self._live: Any = None
         self._task: Any = None
 
     def __enter__(self) -> Progress:
@@ -39,15 +53,6 @@ class Progress:
             self._live.start()
             self._task = self._live.add_task(self._name, title="starting the kernel", total=None)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def watch(self, event: Event) -> None:
         """Show one event; that nobody reads any more does not stop the execution."""

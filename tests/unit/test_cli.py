@@ -20,6 +20,7 @@ COMMANDS = [
     ["params"],
     ["compose"],
     ["plan"],
+    ["repro"],
     ["pipeline"],
     ["pipeline", "sync"],
     ["pipeline", "show"],

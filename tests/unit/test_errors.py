@@ -39,6 +39,9 @@ EXAMPLES: list[MlopsNbError] = [
     errors.JournalLost("n", 3, errors.UnwritablePath("kept/journal.jsonl", "full")),
     errors.ExecutionTimeout("n", 1, "not finished after 0.5 s", report=Path("r")),
     errors.ExecutionCancelled("n", 1, report=None),
+    errors.StagesFailed({"a": NASTY}, ["b"], exit_code=3, reproduction={"stages": []}),
+    errors.StagesFailed({}, [], exit_code=130, reproduction={"stages": []}),
+    errors.PipelineKilled(NASTY, ["a"]),
 ]
 
 

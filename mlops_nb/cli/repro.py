@@ -1,0 +1,75 @@
+"""The command `repro`: the pipeline, with independent stages side by side."""
+
+from pathlib import Path
+
+import click
+
+from .show import json_option, print_json, print_table
+
+
+def _complete(_context: click.Context, _target: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of the stages that begin with what was typed."""
+    from mlops_nb.core.project import enclosing_project
+    from mlops_nb.errors import MlopsNbError
+    from mlops_nb.pipeline.yamledit import read_yaml
+
+    project = enclosing_project(Path.cwd())
+    try:
+        text = project.dvc_file.read_text(encoding="utf-8") if project else ""
+        stages = (read_yaml(text, "dvc.yaml") or {}).get("stages") or {}
+    except (MlopsNbError, OSError):
+        return []
+    return [name for name in stages if name.startswith(incomplete)]
+
+
+@click.command()
+@click.argument("targets", nargs=-1, shell_complete=_complete)
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many stages may run at once (default: one per processor, and no more than the"
+    " pipeline allows). Each takes as many threads as it would alone, since their number can change"
+    " results; set OMP_NUM_THREADS to divide the processors.",
+)
+@click.option("-f", "--force", is_flag=True, help="Run stages also where nothing has changed.")
+@click.option(
+    "-k", "--keep-going", is_flag=True, help="After a failure, run what does not depend on it."
+)
+@click.option("--dry", is_flag=True, help="Only say what would run.")
+@json_option
+def repro(
+    targets: tuple[str, ...],
+    jobs: int | None,
+    force: bool,
+    keep_going: bool,
+    dry: bool,
+    as_json: bool,
+) -> None:
+    """Reproduce the pipeline, or what TARGETS take, as `dvc repro` does but side by side.
+
+    Stages run at once if DVC's graph says that neither reads what the other writes, and `plan` runs
+    alone. dvc.lock, the cache and git are left as `dvc repro` leaves them. After a failure, stages that
+    run are let finish and no other begins.
+    """
+    from mlops_nb.core.project import find_project
+    from mlops_nb.pipeline.repro import ReproOrder, reproduce
+
+    from .stages import StageProgress
+
+    project = find_project(Path.cwd())
+    order = ReproOrder(targets, jobs, force, dry, keep_going)
+    with StageProgress(project) as progress:
+        done = reproduce(project, order, progress.follow)
+    done.refuse_failures()
+    if as_json:
+        print_json(done.to_json())
+    elif done.unchanged:
+        click.echo(f"nothing has changed, {len(done.stages)} stages are up to date")
+    else:
+        rows = [[r.stage, r.state, f"{r.seconds:.1f}"] for r in done.stages]
+        print_table("Pipeline", ["stage", "state", "seconds"], rows)
+
+
+COMMANDS = (repro,)
