@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import subprocess
 
 # %% auto #0
-__all__ = ['PASSED_ON', 'IDLE_SECONDS', 'PREPARE', 'ColdStart', 'run_warm', 'start_server', 'stop_server']
+__all__ = ['PASSED_ON', 'IDLE_SECONDS', 'PREPARE', 'ColdStart', 'run_warm', 'within_execution', 'start_server', 'stop_server']
 
 # %% ../../nbs/lib/warm/58_client.ipynb #f6e1ae7d
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -75,13 +75,25 @@ def _wait(connection: socket.socket) -> int:
         return 3
 
 # %% ../../nbs/lib/warm/58_client.ipynb #c3ba0307
+def within_execution() -> bool:
+    """Return whether this process works for a notebook that is executed."""
+    return "MLOPS_NB_NOTEBOOK" in os.environ
+
+
 def start_server() -> subprocess.Popen[bytes]:
     """Start a warm server unless there is one.
 
     The process that is returned ends at once if there is.
+
+    Raises
+    ------
+    OSError
+        In a notebook that is executed: its files are watched, and so would be the server's.
     """
     import subprocess
 
+    if within_execution():
+        raise OSError("a notebook that is executed starts no warm server")
     folder = server_folder()
     make_private(folder)
     idle = float(os.environ.get("MLOPS_NB_WARM_IDLE", IDLE_SECONDS))
