@@ -53,8 +53,10 @@ def _start_server() -> None:
     """Start a server for the next time; that there can be none fails nothing that was done."""
     from .cli.prepared import PREPARE
     from .errors import UsageError
-    from .warm.client import start_server
+    from .warm.client import start_server, within_execution
 
+    if within_execution():
+        return
     try:
         start_server(PREPARE)
     except UsageError as error:

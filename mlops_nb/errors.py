@@ -28,6 +28,7 @@
 #     └── ExecutionError            the notebook was run and did not finish
 #         ├── CellFailed            exit 1
 #         ├── OutputMissing         exit 1
+#         ├── UndeclaredFiles       exit 1
 #         ├── JournalLost           exit 1
 #         ├── KernelKilled          exit 3
 #         ├── ExecutionTimeout      exit 124
@@ -45,8 +46,8 @@ from typing import Any
 __all__ = ['MlopsNbError', 'did_you_mean', 'UsageError', 'ProjectError', 'NotebookError', 'SignatureError', 'ConfigError',
            'PipelineError', 'RecordError', 'ParameterError', 'UnknownParameter', 'InvalidParameter', 'MissingParameter',
            'PortError', 'KernelNotInstalled', 'UnwritablePath', 'MissingExtra', 'CheckFailed', 'ModelError',
-           'ExecutionError', 'CellFailed', 'OutputMissing', 'JournalLost', 'KernelKilled', 'ExecutionTimeout',
-           'ExecutionCancelled', 'StagesFailed', 'PipelineKilled']
+           'ExecutionError', 'CellFailed', 'OutputMissing', 'UndeclaredFiles', 'JournalLost', 'KernelKilled',
+           'ExecutionTimeout', 'ExecutionCancelled', 'StagesFailed', 'PipelineKilled']
 
 # %% ../nbs/lib/00_errors.ipynb #3cafd696
 class MlopsNbError(Exception):
@@ -274,6 +275,17 @@ class OutputMissing(ExecutionError):
         self.notebook, self.ports = notebook, tuple(ports)
         super().__init__(
             f"{notebook}: ran to its end but did not write {', '.join(self.ports)}", report=report
+        )
+
+
+class UndeclaredFiles(ExecutionError):
+    """A notebook that ran to its end with files that it does not declare, where that counts."""
+
+    def __init__(self, notebook: str, findings: Iterable[str], *, report: Path | None) -> None:
+        self.notebook, self.findings = notebook, tuple(findings)
+        many = f"{len(self.findings)} files" if len(self.findings) != 1 else "a file"
+        super().__init__(
+            f"{notebook}: ran to its end but used {many} that it does not declare", report=report
         )
 
 

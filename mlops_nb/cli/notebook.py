@@ -1,13 +1,15 @@
 """Commands on one notebook: `execute`, `params`."""
 
+import contextlib
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .show import json_option, print_json, print_table, shown
+from .show import json_option, print_json, print_table, show_findings, shown
 
 
 def _complete_parameter(
@@ -44,6 +46,9 @@ SECONDS = _Seconds(min=0, min_open=True)
 notebook_argument = click.argument("notebook", type=click.Path(path_type=Path))
 
 
+STRICT = "MLOPS_NB_STRICT"
+
+
 @click.command()
 @notebook_argument
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the report goes.")
@@ -73,15 +78,25 @@ notebook_argument = click.argument("notebook", type=click.Path(path_type=Path))
     metavar="SIZE",
     help="What the kernel and its children may have, as 512M or 2G; exit with 3.",
 )
+@click.option(
+    "--strict",
+    is_flag=True,
+    envvar=STRICT,
+    show_envvar=True,
+    help="Fail a stage that uses a file which it does not declare; exit with 1.",
+)
 @click.option("--kernel", metavar="NAME", help="Use this Jupyter kernel instead of the notebook's.")
 @json_option
+@click.pass_context
 def execute(
+    context: click.Context,
     notebook: Path,
     output: Path | None,
     assignments: tuple[str, ...],
     timeout: float | None,
     cell_timeout: float | None,
     memory: str | None,
+    strict: bool,
     kernel: str | None,
     as_json: bool,
 ) -> None:
@@ -90,6 +105,9 @@ def execute(
     A notebook in nbs/pipeline runs as a stage: at the project's root, with its section of
     params.yaml; its report is replaced only when it ran to its end. Any other notebook runs where
     you are, as papermill would run it; its report (./NAME-report.ipynb) tells also how it failed.
+
+    The files that a stage opens are watched. One that no port declares, or that lies outside the
+    project, is named with cell and line: as a warning, or as an error under --strict.
     """
     from mlops_nb.notebook.limits import Limits, parse_size
     from mlops_nb.pipeline.execution import execute_order, order_notebook
@@ -98,13 +116,32 @@ def execute(
 
     limits = Limits(timeout, cell_timeout, parse_size(memory) if memory else None)
     order = order_notebook(notebook, assignments, output)
-    with Progress(order.name, click.get_current_context().obj) as progress:
-        outcome = execute_order(order, kernel=kernel, limits=limits, watch=progress.watch)
+    if context.get_parameter_source("strict") == click.core.ParameterSource.ENVIRONMENT:
+        strict = strict and order.project is not None  # nobody has asked it of this notebook
+    with _telling_findings(strict=strict), Progress(order.name, context.obj) as progress:
+        outcome = execute_order(
+            order, kernel=kernel, limits=limits, strict=strict, watch=progress.watch
+        )
+    document = outcome.to_json()
+    show_findings(document, "warning", strict=strict)
     if as_json:
-        print_json(outcome.to_json())
+        print_json(document)
     else:
         place = os.path.relpath(order.report)
         click.echo(f"{order.name}: {outcome.state} in {outcome.wall_seconds:.1f} s, {place}")
+
+
+@contextlib.contextmanager
+def _telling_findings(*, strict: bool) -> Iterator[None]:
+    """Say which undeclared files an execution used that does not end well."""
+    from mlops_nb.errors import ExecutionError, UndeclaredFiles
+
+    try:
+        yield
+    except ExecutionError as error:
+        kind = "error" if isinstance(error, UndeclaredFiles) else "warning"
+        show_findings(error.outcome or {}, kind, strict=strict)
+        raise
 
 
 @click.command()

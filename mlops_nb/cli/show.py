@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -60,6 +60,25 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         console.print(table)
     for line in printed.get().splitlines():
         click.echo(line.rstrip())
+
+
+_MOST_FINDINGS = 20
+
+
+def show_findings(outcome: Mapping[str, Any], kind: str, *, strict: bool) -> None:
+    """Say on standard error which files were used without being declared, a line each.
+
+    Whoever is `strict` also wants to know if not every file could be seen.
+    """
+    findings = outcome.get("findings", ())
+    for finding in findings[:_MOST_FINDINGS]:
+        click.echo(f"{kind}: {outcome['notebook']}, {finding['message']}", err=True)
+    if len(findings) > _MOST_FINDINGS:
+        click.echo(f"{kind}: and {len(findings) - _MOST_FINDINGS} more of the kind", err=True)
+    if strict and outcome.get("capture") in ("off", "python only"):
+        seen = {"off": "no files were", "python only": "only what Python opens was"}
+        what = seen[outcome["capture"]]
+        click.echo(f"warning: {what} watched ({outcome['capture_reason']})", err=True)
 
 
 def shown(value: Any) -> str:

@@ -10,6 +10,8 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from .files import FileUse
+from .findings import Finding
 from .journal import Entry
 from .outcome import CellOutcome, Ending, Failure, Outcome, State
 from .prepare import Prepared
@@ -54,6 +56,7 @@ class Course:
         }
         self.current: int | None = None
         self.at = 0.0
+        self.files: list[FileUse] = []
         self._ended: Entry | None = None
         self._cell_at = 0.0
 
@@ -68,6 +71,8 @@ class Course:
         elif kind == "cell_ended":
             index = entry["cell"]
             self.cells[index] = replace(self.cells[index], state=entry["state"], **entry["took"])
+        elif kind == "files":
+            self.files += [FileUse(**use) for use in entry["files"]]
         elif kind == "ended":
             self._ended = entry
 
@@ -123,6 +128,11 @@ class Course:
             peak_memory_bytes=max(peaks, default=0) or None,
             report=said.get("report"),
             error=None if ending.state in ("ok", "running") else self._failure(ending),
+            capture=said.get("capture", ""),
+            capture_reason=said.get("capture_reason", ""),
+            files=tuple(self.files),
+            files_left_out=said.get("files_left_out", 0),
+            findings=tuple(Finding.from_json(one) for one in said.get("findings", ())),
         )
 
     def _failure(self, ending: Ending) -> Failure:
@@ -141,8 +151,7 @@ class Course:
 
     def _number(self) -> int | None:
         """Return the author's number of the current cell; injected values count as their cell."""
-        upto = self.prepared.numbers[: (-1 if self.current is None else self.current) + 1]
-        return next((number for number in reversed(upto) if number is not None), None)
+        return None if self.current is None else self.prepared.author_number(self.current)
 
     def _place(self) -> str:
         """Return where the run is, in words."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 import threading
@@ -239,7 +240,7 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     ------
     NotebookError, KernelNotInstalled, UnwritablePath
         Before anything was started.
-    CellFailed, OutputMissing, KernelKilled, ExecutionTimeout, ExecutionCancelled
+    CellFailed, OutputMissing, UndeclaredFiles, KernelKilled, ExecutionTimeout, ExecutionCancelled
         After the partial report was kept; the outcome is `outcome.json` in `request.kept`.
     JournalLost
         After the execution was stopped, because nothing of what followed could be kept.
@@ -251,20 +252,21 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     prepare_papermill()
     import nbformat
 
+    from mlops_nb.notebook.capture import Capture
     from mlops_nb.notebook.kernel import Launch, refuse_missing_kernel
+    from mlops_nb.notebook.ledger import Ledger
 
     name = request.kernel or prepared.kernel
     refuse_missing_kernel(name, request.where)
     nb = nbformat.from_dict(prepared.notebook)  # type: ignore[no-untyped-call]
-    observer = Observer(prepared, nb, request.kept, name, redactor, watch)
+    capture = Capture(Ledger(os.path.abspath(request.cwd), request.declared), request.cwd)
+    observer = Observer(prepared, nb, request.kept, name, redactor, watch, capture)
     memory = request.limits.memory_bytes
-    launch = Launch(name, request.cwd, request.environ, request.imports, memory)
+    launch = Launch(name, request.cwd, request.environ, request.imports, memory, capture)
     try:
         ending, log = Engine.run(observer, observer, launch, limits=request.limits)
         missing = request.missing() if ending.state == "ok" else ()
-        if missing:
-            message = f"did not write {', '.join(missing)}"
-            ending = Ending("error", message, "OutputMissing", message)
+        ending = _judged(ending, missing, undeclared=capture.is_amiss and request.strict)
         with _uninterrupted():
             outcome = observer.close(ending, request.report, log, partial=request.partial)
     except errors.UnwritablePath as why:
@@ -272,6 +274,17 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     if outcome.state != "ok":
         raise error_of(outcome, missing=missing)
     return outcome
+
+
+def _judged(ending: Ending, missing: tuple[str, ...], *, undeclared: bool) -> Ending:
+    """Return how an execution ended that may have run to its end and still not be well."""
+    if ending.state != "ok" or not (missing or undeclared):
+        return ending
+    if missing:
+        name, message = errors.OutputMissing.__name__, f"did not write {', '.join(missing)}"
+    else:
+        name, message = errors.UndeclaredFiles.__name__, "used files that it does not declare"
+    return Ending("error", message, name, message)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 from ..errors import KernelNotInstalled
 from .agent import START
+from .capture import Capture
 from .limits import GUARD_SECONDS, MemoryGuard
 from .outcome import Ending, State
 from .resources import OomCounter
@@ -50,7 +51,8 @@ class Launch:
     """A kernel to start: its name, its directory, and what its environment has beside ours.
 
     `imports` are installed modules that the notebook uses, for a warm start the next time;
-    `memory_bytes` is what the kernel and its children may have together.
+    `memory_bytes` is what the kernel and its children may have together; `capture` learns which
+    files they open.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Launch:
     environ: Mapping[str, str]
     imports: tuple[str, ...] = ()
     memory_bytes: int | None = None
+    capture: Capture | None = None
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #86570119
 def refuse_missing_kernel(name: str, where: str) -> None:
@@ -196,7 +199,11 @@ class Kernel:
         self.client.kc.allow_stdin = False
         self.language = await _greet(self.client.kc, self._manager)
         if _is_ipykernel(self._manager):  # whose shell does one thing after the other
-            self.client.kc.execute(START, silent=True, store_history=False, allow_stdin=False)
+            asked = self._launch.capture.invite(self._folder) if self._launch.capture else ""
+            start = f"{START}\n{asked}"
+            self.client.kc.execute(start, silent=True, store_history=False, allow_stdin=False)
+        elif self._launch.capture:
+            self._launch.capture.decline("not the kernel of IPython")
 
     async def _watch(self) -> None:
         """Keep the process within its memory; return when it has ended."""
@@ -296,6 +303,8 @@ class Kernel:
         if self._process and os.name == "posix":  # the kernel is the leader of its own group
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
+        if self._launch.capture:
+            self._launch.capture.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from ..core.files import write_atomic
 from ..errors import JournalLost, UnwritablePath
+from .capture import Capture
 from .course import Course
 from .journal import JOURNAL, VERSION, Journal
 from .outcome import Ending, Outcome, State
@@ -62,8 +63,9 @@ class Observer:
         kernel: str,
         redactor: Redactor,
         watch: Watch,
+        capture: Capture,
     ) -> None:
-        self.nb = nb
+        self.nb, self.capture = nb, capture
         self._folder, self._redactor, self._watch = folder, redactor, watch
         self._clock, self._cell_clock = time.monotonic(), 0.0
         self._meter: Meter | None = None
@@ -99,6 +101,8 @@ class Observer:
             self._filter = OutputFilter(self._redactor)
             if self._meter:
                 self._meter.begin()
+            prepared = self._course.prepared
+            self.capture.ledger.begin(prepared.author_number(index), prepared.line_shift(index))
             self._note("cell", cell=index)
             self._tell("started", index)
 
@@ -131,9 +135,16 @@ class Observer:
         if ending.memory_bytes:  # what nobody can look at any more
             peak = max(usage.peak_memory_bytes or 0, ending.memory_bytes)
             usage = replace(usage, peak_memory_bytes=peak)
+        files = [self._clean(vars(use)) for use in self.capture.end_cell()]
+        if files:
+            self._note("files", cell=index, files=files)
         took = {"wall_seconds": round(time.monotonic() - self._cell_clock, 3), **vars(usage)}
         self._note("cell_ended", cell=index, state=ending.state, took=took)
         self._tell("finished", index)
+
+    def _clean(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the record of a file without secrets in its path."""
+        return {**record, "path": self._redactor.text(record["path"])}
 
     def _add(self, index: int, said: Said) -> None:
         """Write down and show a text that no message of the kernel brings."""
@@ -179,6 +190,19 @@ class Observer:
         cell = course.prepared.numbers[course.current] if course.current is not None else None
         return JournalLost(course.prepared.where, cell, why)
 
+    def _write_report(self, ending: Ending, report: Path, *, partial: bool) -> Path:
+        """Write the report, whole or partial; return where it is."""
+        kept = self._folder / "report.ipynb"
+        if ending.state == "ok":
+            write_atomic(report, render(self._course.report()))
+            kept.unlink(missing_ok=True)
+            return report
+        text = render(self._course.partial_report(self._redactor.text(ending.cause)))
+        write_atomic(kept, text)
+        if partial:
+            write_atomic(report, text)
+        return report if partial else kept
+
     def close(self, ending: Ending, report: Path, log: str, *, partial: bool = False) -> Outcome:
         """Write everything down for the last time.
 
@@ -196,17 +220,9 @@ class Observer:
         clean = self._redactor.text
         if log.strip() and ending.state != "ok":
             write_atomic(self._folder / "kernel.log", clean(log))
-        kept = self._folder / "report.ipynb"
-        if ending.state == "ok":
-            write_atomic(report, render(course.report()))
-            kept.unlink(missing_ok=True)
-        else:
-            text = render(course.partial_report(clean(ending.cause)))
-            write_atomic(kept, text)
-            if partial:
-                write_atomic(report, text)
-            else:
-                report = kept
+        report = self._write_report(ending, report, partial=partial)
+        record = self.capture.record()
+        record["findings"] = [self._clean(finding) for finding in record["findings"]]
         self._note(
             "ended",
             state=ending.state,
@@ -216,6 +232,7 @@ class Observer:
             signal=ending.signal,
             report=str(report),
             cpu_seconds=round(self._meter.total_cpu_seconds, 3) if self._meter else 0.0,
+            **record,
         )
         outcome = course.outcome()
         text = json.dumps(outcome.to_json(), indent=1, sort_keys=True, ensure_ascii=False)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import errors
+from .files import FileUse
+from .findings import Finding
 
 # %% auto #0
 __all__ = ['State', 'Ending', 'CellOutcome', 'Failure', 'Outcome', 'error_of']
@@ -82,6 +84,9 @@ class Outcome:
 
     `started` is an ISO 8601 time in UTC; `cpu_seconds` and `peak_memory_bytes` are those of the
     kernel and its children; `report` is where the report, whole or partial, was written.
+    `capture` says how much could be seen of the `files` that were used (`full`, `python only`,
+    `off`; empty where nobody knows), and `capture_reason` why not all; `files_left_out` counts
+    those that were too many to be kept.
     """
 
     notebook: str
@@ -94,17 +99,30 @@ class Outcome:
     peak_memory_bytes: int | None = None
     report: str | None = None
     error: Failure | None = None
+    capture: str = ""
+    capture_reason: str = ""
+    files: tuple[FileUse, ...] = ()
+    files_left_out: int = 0
+    findings: tuple[Finding, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as plain JSON values."""
-        return dataclasses.asdict(self) | {"cells": [dataclasses.asdict(c) for c in self.cells]}
+        lists = {
+            "cells": [dataclasses.asdict(cell) for cell in self.cells],
+            "files": [dataclasses.asdict(use) for use in self.files],
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+        return dataclasses.asdict(self) | lists
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Outcome:
         """Return the outcome that `to_json` wrote."""
         cells = tuple(CellOutcome(**cell) for cell in value["cells"])
         error = Failure(**value["error"]) if value["error"] else None
-        return cls(**{**value, "cells": cells, "error": error})
+        files = tuple(FileUse(**use) for use in value.get("files", ()))
+        findings = tuple(Finding.from_json(finding) for finding in value.get("findings", ()))
+        known = {"cells": cells, "error": error, "files": files, "findings": findings}
+        return cls(**{**value, **known})
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #f784ac41
 def error_of(outcome: Outcome, *, missing: Iterable[str] = ()) -> errors.ExecutionError:
@@ -129,6 +147,9 @@ def _error_of(
     report = Path(outcome.report) if outcome.report else None
     if missing:
         return errors.OutputMissing(where, missing, report=report)
+    if failure.name == errors.UndeclaredFiles.__name__ and cell is None:  # no cell raised it
+        found = [finding.message for finding in outcome.findings]
+        return errors.UndeclaredFiles(where, found, report=report)
     if outcome.state == "error":
         line, source, name = failure.line, failure.source, failure.name
         return errors.CellFailed(

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .document import read_notebook, tagged_cell
+from .findings import Declared
 from .limits import NO_LIMITS, Limits
 from .report import Node, identified
 
@@ -55,6 +56,10 @@ class Request:
         Whether a partial report goes to `report` as well, which is what papermill does.
     imports
         The installed modules that the notebook uses, for a warm start the next time.
+    declared
+        What a stage declares of the files that it uses, for findings.
+    strict
+        Whether a finding is an error.
     """
 
     path: Path
@@ -71,6 +76,8 @@ class Request:
     check: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False)
     partial: bool = False
     imports: tuple[str, ...] = ()
+    declared: Declared | None = None
+    strict: bool = False
 
     @property
     def where(self) -> str:
@@ -103,6 +110,21 @@ class Prepared:
     def runnable(self) -> tuple[int, ...]:
         """The positions of the cells that a kernel will be given."""
         return tuple(i for i, cell in enumerate(self.notebook["cells"]) if _runs(cell))
+
+    def author_number(self, index: int) -> int | None:
+        """Return the number of the author's cell at `index`; injected values count as theirs."""
+        upto = self.numbers[: index + 1]
+        return next((number for number in reversed(upto) if number is not None), None)
+
+    def line_shift(self, index: int) -> int | None:
+        """Return how many lines at the head of a cell are empty, which the kernel leaves out.
+
+        `None` where the author has not written the cell.
+        """
+        if self.numbers[index] is None:
+            return None
+        source: str = self.notebook["cells"][index]["source"]
+        return source[: len(source) - len(source.lstrip())].count("\n")
 
 
 def _runs(cell: Mapping[str, Any]) -> bool:

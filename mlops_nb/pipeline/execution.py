@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from ..core.files import refuse_unwritable, write_atomic
 from ..core.project import Project, enclosing_project
 from ..errors import ExecutionError, NotebookError, PortError, UsageError
 from ..notebook.document import Document, read_document
+from ..notebook.findings import Declared
 from ..notebook.limits import NO_LIMITS, Limits
 from ..notebook.outcome import Outcome
 from ..notebook.ports import Secret
@@ -145,6 +146,7 @@ def execute_order(
     *,
     kernel: str | None = None,
     limits: Limits = NO_LIMITS,
+    strict: bool = False,
     watch: Watch = lambda event: None,
 ) -> Outcome:
     """Execute what `order` says, and return the outcome.
@@ -155,6 +157,8 @@ def execute_order(
         The Jupyter kernel to use instead of the notebook's own.
     limits
         The time and the memory that the notebook may take.
+    strict
+        Whether a stage fails that uses a file which it does not declare.
     watch
         Is called with each event of the execution, for progress.
 
@@ -162,13 +166,17 @@ def execute_order(
     ------
     ExecutionError
         If a cell raised, the kernel died, the time was up, the user interrupted, or an output that
-        the notebook declares is not there at its end or would publish a secret.
+        the notebook declares is not there at its end or would publish a secret; under `strict`,
+        also if it used what it does not declare.
     UsageError
         If the kernel is not installed or the report cannot be written; nothing was run.
     """
     from mlops_nb.notebook.execute import execute
 
-    request = _request(order, kernel, limits)
+    if strict and order.project is None:
+        what = f"{order.document.path}: only a stage declares the files that it uses"
+        raise UsageError(what, hint="leave out `--strict`, or put it into nbs/pipeline")
+    request = replace(_request(order, kernel, limits), strict=strict)
     refuse_unwritable(order.report)
     for path in request.outputs:
         refuse_unwritable(order.root / path, may_be_directory=True)
@@ -200,6 +208,7 @@ def _request(order: Order, kernel: str | None, limits: Limits) -> Request:
         check=partial(withdraw_leaks, order.root, _recorded(order), secrets),
         partial=order.project is None,
         imports=libraries([order.document], order.project.root if order.project else None),
+        declared=_declared(order),
     )
 
 
@@ -218,6 +227,16 @@ def _outputs(order: Order) -> tuple[str, ...]:
         return ()
     ports = (port for port in order.signature.ports if port.kind != "in")
     return tuple(str(order.binding.values[port.name]) for port in ports)
+
+
+def _declared(order: Order) -> Declared | None:
+    """Return what a stage declares of the files that it uses, `None` for other notebooks."""
+    if order.signature is None or order.project is None:
+        return None
+    paths = _port_paths(order.signature, order.binding)
+    inputs = [paths[port.name] for port in order.signature.ports if port.kind == "in"]
+    own = (str(order.document.path.absolute()), str(order.report.absolute()))
+    return Declared(str(order.root.absolute()), inputs, _outputs(order), own)
 
 
 def _recorded(order: Order) -> Mapping[str, str]:

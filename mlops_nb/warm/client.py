@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import subprocess
 
 # %% auto #0
-__all__ = ['PASSED_ON', 'IDLE', 'IDLE_SECONDS', 'ColdStart', 'run_warm', 'start_server', 'idle_seconds', 'stop_server']
+__all__ = ['PASSED_ON', 'IDLE', 'IDLE_SECONDS', 'ColdStart', 'run_warm', 'within_execution', 'start_server', 'idle_seconds',
+           'stop_server']
 
 # %% ../../nbs/lib/warm/58_client.ipynb #f6e1ae7d
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -79,6 +80,11 @@ def _wait(connection: socket.socket) -> int:
         return 3
 
 # %% ../../nbs/lib/warm/58_client.ipynb #c3ba0307
+def within_execution() -> bool:
+    """Return whether this process works for a notebook that is executed."""
+    return "MLOPS_NB_NOTEBOOK" in os.environ
+
+
 IDLE = "MLOPS_NB_WARM_IDLE"
 IDLE_SECONDS = 900.0
 
@@ -92,12 +98,15 @@ def start_server(prepare: str, imports: Iterable[str] = ()) -> subprocess.Popen[
     Raises
     ------
     UsageError
-        If there can be none.
+        If there can be none, or this is a notebook that is executed: its files are watched, and
+        so would be the server's.
     """
     import subprocess
 
     from mlops_nb.errors import UsageError
 
+    if within_execution():
+        raise UsageError("a notebook that is executed starts no warm server")
     folder = server_folder()
     code = (
         f"from mlops_nb.warm.server import main; main({folder!r}, {prepare!r}, {idle_seconds()!r})"

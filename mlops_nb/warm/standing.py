@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from .client import start_server
+from .client import start_server, within_execution
 from .place import KERNELS, LOG, SOCKET, server_folder, why_off
 from .wire import ask
 
@@ -63,7 +63,7 @@ def start_and_wait(prepare: str, names: Iterable[str]) -> dict[str, Any]:
     UsageError
         If there can be none here, or it does not come up.
     """
-    reason = why_off()
+    reason = why_off() or ("within a notebook" if within_execution() else "")
     if reason:
         raise UsageError(
             f"no warm server: {reason}", hint="notebooks start cold, with the same result"

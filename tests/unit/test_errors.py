@@ -35,6 +35,7 @@ EXAMPLES: list[MlopsNbError] = [
     errors.ExecutionError(NASTY, report=Path("r")),
     errors.CellFailed("n", 1, 2, NASTY, "ValueError", NASTY, report=Path("r")),
     errors.OutputMissing("n", ["a"], report=None),
+    errors.UndeclaredFiles("n", ["a"], report=None),
     errors.KernelKilled("n", None, "signal 9", report=Path("r")),
     errors.JournalLost("n", 3, errors.UnwritablePath("kept/journal.jsonl", "full")),
     errors.ExecutionTimeout("n", 1, "not finished after 0.5 s", report=Path("r")),
