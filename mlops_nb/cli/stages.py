@@ -34,7 +34,7 @@ class StageProgress(Display):
 
     def __init__(self, project: Project) -> None:
         from mlops_nb.pipeline.cells import Cells
-        from mlops_nb.pipeline.executions import executions_folder
+        from mlops_nb.pipeline.kept import executions_folder
 
         self._rows: dict[str, _Row] = {}
         self._unchanged = self._stages = 0

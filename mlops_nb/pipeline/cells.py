@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..notebook.course import Course
-from .executions import execution_folders, find_journal
+from .kept import execution_folders, find_journal
 
 # %% auto #0
 __all__ = ['Cells']
