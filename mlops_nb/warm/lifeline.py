@@ -35,6 +35,12 @@ class Lifeline:
         tie(self.theirs, group)
         self._theirs.close()
 
+    def bind(self, group: int) -> None:
+        """Let the process group `group`, which has no end and knows of nothing, die with us."""
+        # Both ends are closed with this process, one after the other: the first tells the other.
+        for end in (self._ours, self._theirs):
+            tie(end.fileno(), group)
+
     def cut(self) -> None:
         """Kill the group; also what happens when this process ends in any way."""
         self._ours.close()

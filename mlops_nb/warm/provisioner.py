@@ -12,13 +12,13 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from .client import start_server
+from .folder import HeldFolder
 from .lifeline import AVAILABLE, Lifeline
 from .place import KERNELS, make_private, server_folder
 from .process import AdoptedProcess
@@ -87,7 +87,7 @@ class WarmProvisioner(LocalProvisioner):
     starts_server = True
     process: Any = None
     connection_info: Any
-    _folder: str | None = None
+    _folder: HeldFolder | None = None
     _lifeline: Lifeline | None = None
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
@@ -95,9 +95,10 @@ class WarmProvisioner(LocalProvisioner):
         manager = self.parent
         if manager is not None and is_ipykernel(self.kernel_spec.argv) and os.name == "posix":
             if manager.transport != "ipc":
-                self._folder = tempfile.mkdtemp(prefix="mlops-nb-")
-                if len(os.fsencode(self._folder)) < LONGEST_SOCKET_PATH:
-                    manager.transport, manager.ip = "ipc", os.path.join(self._folder, "kernel")
+                self._folder = HeldFolder()
+                socket_name = os.path.join(self._folder.path, "kernel")
+                if len(os.fsencode(self._folder.path)) < LONGEST_SOCKET_PATH:
+                    manager.transport, manager.ip = "ipc", socket_name
             if getattr(manager, "transport_encryption", "") != "required":
                 kwargs["transport_encryption"] = "disabled"  # others cannot even connect
         prepared: dict[str, Any] = await super().pre_launch(**kwargs)
@@ -126,7 +127,7 @@ class WarmProvisioner(LocalProvisioner):
         if self._lifeline is not None:
             self._lifeline.cut()
         if self._folder is not None and not restart:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
         await super().cleanup(restart=restart)
 
     def _adopt(self, command: list[str], kwargs: dict[str, Any]) -> str:
