@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ DAEMONS = (
 )
 CELLS = ("print('begun', flush=True)", CHILD, DAEMONS, "import time\ntime.sleep(0.15)", "'end'")
 QUIET_SECONDS = 30.0
-Target = Callable[[subprocess.Popen[bytes]], int | None]
+Target = Callable[["Execution"], int | None]
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = QUIET_SECONDS) -> Any:
@@ -57,8 +58,20 @@ def workers(folder: Path) -> list[psutil.Process]:
     return found
 
 
+@dataclass(frozen=True)
+class Execution:
+    """One that has begun, in a folder of its own."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def log(self) -> str:
+        """Return what it wrote to standard error."""
+        return (self.folder / "log").read_text()
+
+
 class Trials:
-    """One execution after the other in `base`, with a temporary directory of their own."""
+    """Executions in `base`, with a temporary directory of their own."""
 
     def __init__(self, base: Path, environ: dict[str, str], cells: tuple[str, ...] = CELLS) -> None:
         seed = int(os.environ.get("MLOPS_NB_SEED", 0)) or random.SystemRandom().randrange(2**32)
@@ -70,59 +83,56 @@ class Trials:
         self.temporary.mkdir()
         self._environ = environ | {"TMPDIR": str(self.temporary)}
 
-    def start(self, **options: Any) -> subprocess.Popen[bytes]:
-        """Start an execution in a folder of its own."""
+    def start(self, **options: Any) -> Execution:
+        """Start an execution."""
         self._number += 1
-        self.folder = self._base / str(self._number)
-        self.folder.mkdir()
+        folder = self._base / str(self._number)
+        folder.mkdir()
         sources = [text + DONE.format(i) for i, text in enumerate(self._cells)]
         cells = [nbformat.v4.new_code_cell(text, id=f"c{i}") for i, text in enumerate(sources)]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), self.folder / "nb.ipynb")
-        environ = self._environ | {"XDG_STATE_HOME": str(self.folder)}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "nb.ipynb")
+        environ = self._environ | {"XDG_STATE_HOME": str(folder)}
         command = [sys.executable, "-m", "mlops_nb", "execute", "nb.ipynb", "-o", "out.ipynb"]
-        null = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-        log = (self.folder / "log").open("wb")
-        given = {"cwd": self.folder, "env": environ, "stderr": log, **null, **options}
-        with log:
-            return subprocess.Popen(command, **given)
+        with (folder / "log").open("wb") as log:
+            streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": log}
+            given = {"cwd": folder, "env": environ, **streams, **options}
+            return Execution(folder, subprocess.Popen(command, **given))
 
-    def kill(self, target: Target, within: float, **options: Any) -> Outcome | None:
-        """Execute; kill `target` at most `within` seconds after it is there; check what is left."""
-        process = self.start(**options)
+    def kill(self, target: Target, within: float, *, beside: int = 1) -> list[Outcome | None]:
+        """Kill `target` at most `within` seconds after it is there; check what is left.
+
+        It is the target of one execution, or of several that go on side by side.
+        """
+        executions = [self.start() for _ in range(beside)]
         pid = None
-        while pid is None and process.poll() is None:
-            pid = target(process)
-        if pid is not None:
-            time.sleep(self.random.uniform(0, within))
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                self.seen["too late"] += 1
-        return self.check(process)
+        while pid is None and any(one.process.poll() is None for one in executions):
+            pid = target(executions[0])
+        time.sleep(self.random.uniform(0, within))
+        try:
+            os.kill(pid or 0, signal.SIGKILL)
+        except ProcessLookupError:
+            self.seen["too late"] += 1
+        return [self.check(execution) for execution in executions]
 
-    def check(self, process: subprocess.Popen[bytes]) -> Outcome | None:
-        """Return the outcome of an execution of which nothing runs any more and all told is true."""
-        code = process.wait(QUIET_SECONDS)
-        log = (self.folder / "log").read_text()
-        until(lambda: not workers(self.folder), f"{workers(self.folder)} to end\n{log}")
+    def check(self, execution: Execution) -> Outcome | None:
+        """Return the outcome of an execution; nothing of it runs, and what is told is true."""
+        code, folder, log = execution.process.wait(QUIET_SECONDS), execution.folder, execution.log()
+        until(lambda: not workers(folder), f"{workers(folder)} to end\n{log}")
         assert "Traceback" not in log, log
-        journals = list(self.folder.glob(f"mlops_nb/executions/*/{JOURNAL}"))
-        outcomes = [outcome_told(path, self.folder) for path in journals]
-        ok = [outcome for outcome in outcomes if outcome and outcome.state == "ok"]
+        journals = list(folder.glob(f"mlops_nb/executions/*/{JOURNAL}"))
         assert len(journals) <= 1, log
-        if code == 0:
-            assert ok, f"{outcomes}\n{log}"
-        outcome = outcomes[0] if outcomes else None
-        self.seen[f"{outcome.state if outcome else 'not begun'}, exit code {code}"] += 1
-        shutil.rmtree(self.folder)
+        outcome = outcome_told(journals[0], folder) if journals else None
+        state = outcome.state if outcome else "not begun"
+        assert code != 0 or state == "ok", f"{outcome}\n{log}"
+        self.seen[f"{state}, exit code {code}"] += 1
+        shutil.rmtree(folder)
         return outcome
 
     def finish(self) -> None:
         """Check that the next execution works, and that nothing is left after it."""
-        process = self.start()
-        outcome = self.check(process)
+        execution = self.start()
+        outcome = self.check(execution)
         assert outcome is not None and outcome.state == "ok"
-        assert process.returncode == 0
         assert os.listdir(self.temporary) == []
         print(dict(self.seen))
 

@@ -68,7 +68,7 @@ def _fail(lines: Sequence[str], document: Mapping[str, Any], *, as_json: bool) -
             click.echo(line, err=True)
         if as_json:
             print_json(document)
-    except BrokenPipeError:
-        # The reader of a pipe has gone; nothing more can be said to it, also not at our exit.
+    except OSError:
+        # The reader of a pipe or the terminal has gone; nothing more can be said, also not at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return int(document["exit_code"])

@@ -46,11 +46,12 @@ class Progress:
         traceback: TracebackType | None,
     ) -> None:
         if self._live is not None:
-            self._live.stop()
+            with contextlib.suppress(OSError):
+                self._live.stop()
 
     def watch(self, event: Event) -> None:
         """Show one event; that nobody reads any more does not stop the execution."""
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):  # a pipe without reader, a terminal that was closed
             self._show(event)
 
     def _show(self, event: Event) -> None:

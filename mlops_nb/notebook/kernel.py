@@ -265,16 +265,23 @@ class Kernel:
         text = self._log.read_bytes() if self._log.exists() else b""
         return text[-100_000:].decode(errors="replace")
 
-    async def end(self, *, graceful: bool) -> None:
-        """End the kernel; nothing, not even Ctrl-C, leaves it running."""
+    async def end(self, *, graceful: bool) -> bool:
+        """End the kernel; return whether nobody cut that short.
+
+        Nothing leaves it running; a Ctrl-C while it still flushes its files kills it.
+        """
         if self._gone:
             self._gone.cancel()
         if self._family:
             self._family.look()
         job = asyncio.ensure_future(self._end(graceful=graceful))
+        cut = False
         while not job.done():
-            await _done_or_stopped(job, None)
+            if await _done_or_stopped(job, None) and self._family:
+                cut = cut or graceful
+                self._family.end()
         job.result()
+        return not cut
 
     async def _end(self, *, graceful: bool) -> None:
         if graceful and self.client.kc is not None and _is_ipykernel(self._manager):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import threading
 import time
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +21,10 @@ from .limits import NO_LIMITS, Limits
 from .outcome import Ending
 
 TICK_SECONDS = 0.2
+CANCELLED = Ending("cancelled", "interrupted")
 
 # %% auto #0
-__all__ = ['TICK_SECONDS', 'Watcher', 'supervise', 'run_to_end']
+__all__ = ['TICK_SECONDS', 'CANCELLED', 'Watcher', 'supervise', 'run_to_end']
 
 # %% ../../nbs/lib/notebook/86_supervise.ipynb #707a8432
 class Watcher(Protocol):
@@ -45,21 +48,29 @@ async def supervise(kernel: Kernel, watcher: Watcher, limits: Limits = NO_LIMITS
     deadline = None if limits.seconds is None else time.monotonic() + limits.seconds
     ticker = asyncio.ensure_future(_tick(watcher))
     ticker.add_done_callback(partial(_stop_if_failed, asyncio.current_task()))
-    ending = Ending("cancelled")
+    ending = CANCELLED  # also if it is cancelled between two steps
     try:
-        ending = await kernel.start(_left(deadline))
-        if ending.state == "timeout":
-            ending = _late(ending, limits.seconds)
-        if ending.state == "ok":
-            watcher.kernel_started(kernel.pid, kernel.language)
-            ending = await _run_cells(kernel, watcher, limits, deadline)
-            kernel.client.set_widgets_metadata()
+        ending = await _start_and_run(kernel, watcher, limits, deadline)
         if ticker.done():
             ticker.result()  # raises what made the watcher give up
-        return ending
     finally:
         ticker.cancel()
-        await kernel.end(graceful=ending.state in ("ok", "error"))
+        ended_by_itself = await kernel.end(graceful=ending.state in ("ok", "error"))
+    return ending if ended_by_itself else CANCELLED
+
+
+async def _start_and_run(
+    kernel: Kernel, watcher: Watcher, limits: Limits, deadline: float | None
+) -> Ending:
+    """Start the kernel and run the cells."""
+    ending = await kernel.start(_left(deadline))
+    if ending.state == "timeout":
+        ending = _late(ending, limits.seconds)
+    if ending.state == "ok":
+        watcher.kernel_started(kernel.pid, kernel.language)
+        ending = await _run_cells(kernel, watcher, limits, deadline)
+        kernel.client.set_widgets_metadata()
+    return ending
 
 
 async def _run_cells(
@@ -105,18 +116,43 @@ def _stop_if_failed(execution: asyncio.Task[Any] | None, ticker: asyncio.Future[
 def run_to_end(work: Coroutine[Any, Any, Ending]) -> Ending:
     """Run `work` in an event loop of its own, also from a thread that already runs one.
 
-    A kernel of JupyterLab is such a thread. A Ctrl-C is given to `work` as a cancellation.
+    A kernel of JupyterLab is such a thread. Each Ctrl-C is given to `work` as a cancellation.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it was pressed at a moment when `work` could not wait for anything.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        try:
+            return asyncio.run(_interruptible(work))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
     loop = asyncio.new_event_loop()
     task = loop.create_task(work)
     with contextlib.closing(loop), ThreadPoolExecutor(max_workers=1) as pool:
         job = pool.submit(loop.run_until_complete, task)
-        try:
-            return job.result()
-        except KeyboardInterrupt:
-            loop.call_soon_threadsafe(task.cancel)
-            return job.result()
+        while True:
+            try:
+                return job.result()
+            except KeyboardInterrupt:
+                loop.call_soon_threadsafe(task.cancel)
+
+
+async def _interruptible(work: Coroutine[Any, Any, Ending]) -> Ending:
+    """Run `work`, which each Ctrl-C cancels.
+
+    asyncio gives the first one to the task and raises the second one wherever the loop is.
+    """
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if task is None or not in_main_thread or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        return await work
+    cancel = task.cancel
+    before = signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(cancel))
+    try:
+        return await work
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -67,7 +67,8 @@ def _wait(connection: socket.socket) -> int:
         send(connection, {"signal": number})
 
     for number in PASSED_ON:
-        signal.signal(number, pass_on)
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, pass_on)
     try:
         return int(receive(connection)[0]["exit"])
     except OSError:
