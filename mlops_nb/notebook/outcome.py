@@ -14,7 +14,7 @@ from typing import Any, Literal
 from .. import errors
 
 # %% auto #0
-__all__ = ['State', 'Ending', 'CellOutcome', 'Failure', 'Outcome', 'error_of']
+__all__ = ['State', 'CANCELLED', 'Ending', 'CellOutcome', 'Failure', 'Outcome', 'error_of']
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #4dcc4243
 State = Literal[
@@ -44,6 +44,9 @@ class Ending:
     message: str = ""
     signal: str = ""
     memory_bytes: int | None = None
+
+
+CANCELLED = Ending("cancelled", "interrupted")
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #078f5b83
 @dataclass(frozen=True)

@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
+from .interrupts import interrupts_taken
 from .kernel import Kernel
 from .limits import NO_LIMITS, Limits
-from .outcome import Ending
+from .outcome import CANCELLED, Ending
 
 TICK_SECONDS = 0.2
-CANCELLED = Ending("cancelled", "interrupted")
+MOST_INTERRUPTS = 3
 
 # %% auto #0
-__all__ = ['TICK_SECONDS', 'CANCELLED', 'Watcher', 'supervise', 'run_to_end']
+__all__ = ['TICK_SECONDS', 'MOST_INTERRUPTS', 'Watcher', 'supervise', 'run_to_end']
 
 # %% ../../nbs/lib/notebook/86_supervise.ipynb #707a8432
 class Watcher(Protocol):
@@ -124,35 +123,50 @@ def run_to_end(work: Coroutine[Any, Any, Ending]) -> Ending:
         If it was pressed at a moment when `work` could not wait for anything.
     """
     try:
+        if not _in_a_loop():
+            return asyncio.run(_interruptible(work))
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(work)
+        with contextlib.closing(loop), ThreadPoolExecutor(max_workers=1) as pool:
+            job = pool.submit(loop.run_until_complete, task)
+            with _cancelled_by_interrupts(loop, task):
+                return job.result()
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def _in_a_loop() -> bool:
+    """Return whether this thread runs an event loop."""
+    try:
         asyncio.get_running_loop()
     except RuntimeError:
-        try:
-            return asyncio.run(_interruptible(work))
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(work)
-    with contextlib.closing(loop), ThreadPoolExecutor(max_workers=1) as pool:
-        job = pool.submit(loop.run_until_complete, task)
-        while True:
-            try:
-                return job.result()
-            except KeyboardInterrupt:
-                loop.call_soon_threadsafe(task.cancel)
+        return False
+    return True
 
 
 async def _interruptible(work: Coroutine[Any, Any, Ending]) -> Ending:
-    """Run `work`, which each Ctrl-C cancels.
+    """Do `work`, which each Ctrl-C cancels."""
+    with _cancelled_by_interrupts(asyncio.get_running_loop(), asyncio.current_task()):
+        return await work
 
-    asyncio gives the first one to the task and raises the second one wherever the loop is.
+
+@contextlib.contextmanager
+def _cancelled_by_interrupts(
+    loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None
+) -> Iterator[None]:
+    """Let each Ctrl-C cancel `task`; a fourth is raised here, since three had no effect.
+
+    asyncio would give the first one to the task, and raise the second wherever the loop is.
     """
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if task is None or not in_main_thread or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        return await work
-    cancel = task.cancel
-    before = signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(cancel))
-    try:
-        return await work
-    finally:
-        signal.signal(signal.SIGINT, before)
+    pressed = 0
+
+    def press(*_: object) -> None:
+        nonlocal pressed
+        pressed += 1
+        if pressed > MOST_INTERRUPTS:
+            raise KeyboardInterrupt
+        if task is not None:
+            loop.call_soon_threadsafe(task.cancel)
+
+    with interrupts_taken(press):
+        yield

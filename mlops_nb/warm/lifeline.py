@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import socket
 import sys
@@ -48,9 +49,18 @@ class Lifeline:
 
 
 def tie(end: int, group: int) -> None:
-    """Let the kernel kill process group `group` when the other end of `end` is closed."""
+    """Let the kernel kill process group `group` when the other end of `end` is closed, or now."""
     if not AVAILABLE:
         return
     fcntl.fcntl(end, fcntl.F_SETOWN, -group)
     fcntl.fcntl(end, F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) | os.O_ASYNC)
+    if _is_hung_up(end):  # before there was anybody to be told
+        os.killpg(group, signal.SIGKILL)
+
+
+def _is_hung_up(end: int) -> bool:
+    """Return whether the other end of `end` has been closed."""
+    poll = select.poll()
+    poll.register(end, 0)  # a hang-up is told in any case
+    return bool(poll.poll(0))
