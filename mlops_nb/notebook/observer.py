@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -173,11 +174,13 @@ class Observer:
         self._watch(Event(kind, cell.number, position, len(cells), title, cell.state, took))
 
     def give_up(self, why: UnwritablePath) -> JournalLost:
-        """Let go of a journal that cannot be written; return the error that says so."""
+        """Stop with what cannot be written, the journal or another file; return the error."""
+        if not self._lost:  # then the journal can tell what happened to the other file
+            self._last_word(Ending("error", why.what, type(why).__name__, why.what), None)
         self._journal.close()
         course = self._course
         cell = course.prepared.numbers[course.current] if course.current is not None else None
-        return JournalLost(course.prepared.where, cell, why)
+        return JournalLost(course.prepared.where, cell, why, self._folder)
 
     def close(self, ending: Ending, report: Path, log: str, *, partial: bool = False) -> Outcome:
         """Write everything down for the last time.
@@ -187,26 +190,46 @@ class Observer:
         Raises
         ------
         UnwritablePath
-            If something could not be written; what could is left.
+            If something could not be written; what could is left. That the partial report could
+            not is no error: why there is no whole one matters more.
         """
         self.tick()
         course = self._course
         if course.running is not None:
             self.cell_ended(course.running, ending)
-        clean = self._redactor.text
-        if log.strip() and ending.state != "ok":
-            write_atomic(self._folder / "kernel.log", clean(log))
         kept = self._folder / "report.ipynb"
+        place: Path | None = None
         if ending.state == "ok":
             write_atomic(report, render(course.report()))
             kept.unlink(missing_ok=True)
+            place = report
         else:
-            text = render(course.partial_report(clean(ending.cause)))
-            write_atomic(kept, text)
-            if partial:
-                write_atomic(report, text)
-            else:
-                report = kept
+            with contextlib.suppress(UnwritablePath):
+                place = self._write_partial(ending, log, kept)
+                if partial:
+                    write_atomic(report, kept.read_bytes())
+                    place = report
+        self._last_word(ending, place)
+        if self._lost:
+            raise self._lost
+        outcome = course.outcome()
+        text = json.dumps(outcome.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
+        with contextlib.suppress(*([UnwritablePath] if ending.state != "ok" else [])):
+            write_atomic(self._folder / "outcome.json", text + "\n")
+        self._journal.close()
+        return outcome
+
+    def _write_partial(self, ending: Ending, log: str, place: Path) -> Path:
+        """Write what there is of the report to `place`, with what the kernel logged beside it."""
+        clean = self._redactor.text
+        write_atomic(place, render(self._course.partial_report(clean(ending.cause))))
+        if log.strip():
+            write_atomic(self._folder / "kernel.log", clean(log))
+        return place
+
+    def _last_word(self, ending: Ending, report: Path | None) -> None:
+        """Write down how it ended, and where the report is."""
+        clean = self._redactor.text
         self._note(
             "ended",
             state=ending.state,
@@ -214,11 +237,6 @@ class Observer:
             name=clean(ending.name),
             message=clean(ending.message),
             signal=ending.signal,
-            report=str(report),
+            report=None if report is None else str(report),
             cpu_seconds=round(self._meter.total_cpu_seconds, 3) if self._meter else 0.0,
         )
-        outcome = course.outcome()
-        text = json.dumps(outcome.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
-        write_atomic(self._folder / "outcome.json", text + "\n")
-        self._journal.close()
-        return outcome
