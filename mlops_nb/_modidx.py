@@ -650,6 +650,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'mlops_nb/notebook/outcome.py'),
                                            'mlops_nb.notebook.outcome._error_of': ( 'lib/notebook/outcome.html#_error_of',
                                                                                     'mlops_nb/notebook/outcome.py'),
+                                           'mlops_nb.notebook.outcome._last_seen': ( 'lib/notebook/outcome.html#_last_seen',
+                                                                                     'mlops_nb/notebook/outcome.py'),
                                            'mlops_nb.notebook.outcome.error_of': ( 'lib/notebook/outcome.html#error_of',
                                                                                    'mlops_nb/notebook/outcome.py')},
             'mlops_nb.notebook.outputs': { 'mlops_nb.notebook.outputs.OutputFilter': ( 'lib/notebook/outputs.html#outputfilter',
