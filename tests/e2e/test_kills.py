@@ -130,7 +130,7 @@ class TestServer:
 
 class TestZygote:
     def test_the_zygote_may_be_killed_at_any_time(self, warm: Warm, warm_trials: Trials) -> None:
-        for _ in range(10):
+        for _ in range(5):
             warm.start()
             outcomes = warm_trials.kill(lambda _: asked(warm, KERNELS).get("pid"), 0.4, beside=4)
             assert {outcome and outcome.state for outcome in outcomes} == {"ok"}
