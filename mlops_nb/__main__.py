@@ -22,8 +22,12 @@ def run_here(arguments: Sequence[str], watch: Callable[[Any], None] | None = Non
     from .cli.app import run
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # A scheduler's request to end is a Ctrl-C: what was done is kept, and no kernel is left.
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        # A scheduler's request to end, and a terminal that is closed, are a Ctrl-C: what was done is
+        # kept, and no kernel is left. (Under `nohup`, a closed terminal is ignored.)
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, signal.SIGTERM)
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     return run(arguments, watch)
 
 

@@ -290,12 +290,11 @@ class UndeclaredFiles(ExecutionError):
 
 
 class JournalLost(ExecutionError):
-    """An execution that was stopped because its journal could not be written any more."""
+    """An execution that was stopped because its journal, or its report, could not be written."""
 
-    def __init__(self, notebook: str, cell: int | None, why: UnwritablePath) -> None:
+    def __init__(self, notebook: str, cell: int | None, why: UnwritablePath, folder: Path) -> None:
         self.notebook, self.path, self.reason = notebook, why.path, why.reason
         super().__init__(f"{notebook}, {_place(cell)}: stopped, {why.what}", report=None, cell=cell)
-        folder = Path(why.path).parent
         self.hint = f"make room; `mlops-nb recover {folder}` shows what was done"
 
 

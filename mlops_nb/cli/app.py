@@ -79,7 +79,7 @@ def _fail(lines: Sequence[str], document: Mapping[str, Any], *, as_json: bool) -
             print_json(document)
         sys.stdout.flush()
     except OSError:
-        # The reader of a pipe has gone, or the disk is full; nothing more can be said, also not
-        # at our exit.
+        # The reader of a pipe or the terminal has gone, or the disk is full; nothing more can be
+        # said, also not at our exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return int(document["exit_code"])

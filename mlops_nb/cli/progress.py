@@ -58,7 +58,7 @@ class Progress(Display):
         """Show one event; that nobody reads any more does not stop the execution."""
         if self._listener:
             self._listener(event)
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):  # a pipe without reader, a terminal that was closed
             self._show(event)
 
     def _show(self, event: Event) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 # %% auto #0
-__all__ = ['PIECE', 'START', 'pace_output', 'call_source']
+__all__ = ['PIECE', 'START', 'pace_output', 'adopt_orphans', 'call_source']
 
 # %% ../../nbs/lib/notebook/81_agent.ipynb #2ebda5ca
 PIECE = 2**17
@@ -55,6 +55,16 @@ def pace_output(piece: int) -> None:
 
     shell.events.register("pre_execute", begin)
 
+# %% ../../nbs/lib/notebook/81_agent.ipynb #4f3871c8
+def adopt_orphans() -> None:
+    """Be the parent of descendants without one (prctl(2), `PR_SET_CHILD_SUBREAPER`)."""
+    import sys
+
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
 # %% ../../nbs/lib/notebook/81_agent.ipynb #c3fafea9
 def call_source(function: Callable[..., None], *arguments: Any) -> str:
     """Return an expression that calls `function` in a namespace of its own."""
@@ -64,4 +74,4 @@ def call_source(function: Callable[..., None], *arguments: Any) -> str:
     return f"exec(compile({preamble + text + call!r}, '<mlops_nb>', 'exec'), {{}})"
 
 
-START = call_source(pace_output, PIECE)
+START = "\n".join((call_source(pace_output, PIECE), call_source(adopt_orphans)))

@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -19,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..core.files import refuse_unwritable
+from .interrupts import interrupts_put_off
 from .journal import JOURNAL
 from .limits import NO_LIMITS, Limits
 from .observer import Event as Event
 from .observer import Observer, Watch
-from .outcome import Ending, Outcome, error_of
+from .outcome import CANCELLED, Ending, Outcome, error_of
 from .prepare import Request as Request
 from .prepare import prepare
 from .redaction import Redactor
@@ -138,7 +137,7 @@ class Engine:
         try:
             return run_to_end(supervise(kernel, watcher, limits)), kernel.log()
         except KeyboardInterrupt:  # pressed again while the kernel was being ended
-            return Ending("cancelled", "interrupted"), kernel.log()
+            return CANCELLED, kernel.log()
         finally:
             kernel.close()
 
@@ -260,17 +259,23 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     refuse_missing_kernel(name, request.where)
     nb = nbformat.from_dict(prepared.notebook)  # type: ignore[no-untyped-call]
     capture = Capture(Ledger(os.path.abspath(request.cwd), request.declared), request.cwd)
-    observer = Observer(prepared, nb, request.kept, name, redactor, watch, capture)
     memory = request.limits.memory_bytes
     launch = Launch(name, request.cwd, request.environ, request.imports, memory, capture)
-    try:
-        ending, log = Engine.run(observer, observer, launch, limits=request.limits)
-        missing = request.missing() if ending.state == "ok" else ()
-        ending = _judged(ending, missing, undeclared=capture.is_amiss and request.strict)
-        with _uninterrupted():
-            outcome = observer.close(ending, request.report, log, partial=request.partial)
-    except errors.UnwritablePath as why:
-        raise observer.give_up(why) from None
+    with interrupts_put_off():  # but for the time in which cells run
+        observer = Observer(prepared, nb, request.kept, name, redactor, watch, capture)
+        try:
+            ending, log = Engine.run(observer, observer, launch, limits=request.limits)
+            return _close(observer, request, ending, log)
+        except errors.UnwritablePath as why:
+            raise observer.give_up(why) from None
+
+
+def _close(observer: Observer, request: Request, ending: Ending, log: str) -> Outcome:
+    """Return the outcome of an execution that ended in `ending`, or raise its error."""
+    missing = request.missing() if ending.state == "ok" else ()
+    undeclared = observer.capture.is_amiss and request.strict
+    ending = _judged(ending, missing, undeclared=undeclared)
+    outcome = observer.close(ending, request.report, log, partial=request.partial)
     if outcome.state != "ok":
         raise error_of(outcome, missing=missing)
     return outcome
@@ -285,19 +290,6 @@ def _judged(ending: Ending, missing: tuple[str, ...], *, undeclared: bool) -> En
     else:
         name, message = errors.UndeclaredFiles.__name__, "used files that it does not declare"
     return Ending("error", message, name, message)
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ignore Ctrl-C for the moment in which the last word is written."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def translate(kernel: str, language: str, values: Mapping[str, Any], where: str) -> str:

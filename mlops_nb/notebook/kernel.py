@@ -9,10 +9,8 @@ import asyncio
 import contextlib
 import os
 import queue
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,9 +25,11 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from ..errors import KernelNotInstalled
 from .agent import START
 from .capture import Capture
+from .family import LOOK_SECONDS, Family
 from .limits import GUARD_SECONDS, MemoryGuard
 from .outcome import Ending, State
 from .resources import OomCounter
+from ..warm.folder import HeldFolder
 from ..warm.place import sockets_fit
 from ..warm.process import UNKNOWN_STATUS
 from ..warm.provisioner import WarmProvisioner, is_ipykernel
@@ -149,13 +149,14 @@ class Kernel:
         self._manager = AsyncKernelManager(kernel_name=launch.name)
         self._manager.shutdown_wait_time = SHUTDOWN_SECONDS
         assert self._manager.kernel_spec is not None  # or it has raised `NoSuchKernel`
-        self._folder = Path(tempfile.mkdtemp(prefix="mlops-nb-"))
-        self._log = self._folder / "kernel.log"
-        _listen_in(self._folder, self._manager)
+        self._folder = HeldFolder()
+        self._log = Path(self._folder.path, "kernel.log")
+        _listen_in(Path(self._folder.path), self._manager)
         self._provisioner = _own_provisioner(self._manager, launch.imports)
         self._process: subprocess.Popen[bytes] | None = None
         self._ooms: OomCounter | None = None
         self._guard: MemoryGuard | None = None
+        self._family: Family | None = None
         self._gone: asyncio.Future[None] | None = None
         self.client = connect(self._manager)
         self.language: Mapping[str, Any] = {}
@@ -199,20 +200,24 @@ class Kernel:
         self.client.kc.allow_stdin = False
         self.language = await _greet(self.client.kc, self._manager)
         if _is_ipykernel(self._manager):  # whose shell does one thing after the other
-            asked = self._launch.capture.invite(self._folder) if self._launch.capture else ""
+            asked = (
+                self._launch.capture.invite(Path(self._folder.path)) if self._launch.capture else ""
+            )
             start = f"{START}\n{asked}"
             self.client.kc.execute(start, silent=True, store_history=False, allow_stdin=False)
         elif self._launch.capture:
             self._launch.capture.decline("not the kernel of IPython")
 
     async def _watch(self) -> None:
-        """Keep the process within its memory; return when it has ended."""
+        """Keep the process within its memory and its family in sight; return when it has ended."""
         self._ooms = OomCounter(self.pid)
+        self._family = Family(self.pid)
         if self._launch.memory_bytes is not None:
             self._guard = MemoryGuard(self.pid, self._launch.memory_bytes)
         gone = _end_of(self.pid)
         while not gone.done():
-            await asyncio.wait({gone}, timeout=GUARD_SECONDS if self._guard else None)
+            await asyncio.wait({gone}, timeout=GUARD_SECONDS if self._guard else LOOK_SECONDS)
+            self._family.look()
             if self._guard:
                 self._guard.look()
 
@@ -269,14 +274,23 @@ class Kernel:
         text = self._log.read_bytes() if self._log.exists() else b""
         return text[-100_000:].decode(errors="replace")
 
-    async def end(self, *, graceful: bool) -> None:
-        """End the kernel; nothing, not even Ctrl-C, leaves it running."""
+    async def end(self, *, graceful: bool) -> bool:
+        """End the kernel; return whether nobody cut that short.
+
+        Nothing leaves it running; a Ctrl-C while it still flushes its files kills it.
+        """
         if self._gone:
             self._gone.cancel()
+        if self._family:
+            self._family.look()
         job = asyncio.ensure_future(self._end(graceful=graceful))
+        cut = False
         while not job.done():
-            await _done_or_stopped(job, None)
+            if await _done_or_stopped(job, None) and self._family:
+                cut = cut or graceful
+                self._family.end()
         job.result()
+        return not cut
 
     async def _end(self, *, graceful: bool) -> None:
         if graceful and self.client.kc is not None and _is_ipykernel(self._manager):
@@ -299,13 +313,12 @@ class Kernel:
         return True
 
     def close(self) -> None:
-        """Remove what is left: processes of the kernel's group, its sockets, its log."""
-        if self._process and os.name == "posix":  # the kernel is the leader of its own group
-            with contextlib.suppress(OSError):
-                os.killpg(self.pid, signal.SIGKILL)
+        """Remove what is left: processes that the kernel has started, its sockets, its log."""
+        if self._family:
+            self._family.end()
         if self._launch.capture:
             self._launch.capture.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()
 
 
 def _signal_name(number: int) -> str:

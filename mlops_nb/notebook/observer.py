@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -184,24 +185,13 @@ class Observer:
         self._watch(Event(kind, cell.number, position, len(cells), title, cell.state, took))
 
     def give_up(self, why: UnwritablePath) -> JournalLost:
-        """Let go of a journal that cannot be written; return the error that says so."""
+        """Stop with what cannot be written, the journal or another file; return the error."""
+        if not self._lost:  # then the journal can tell what happened to the other file
+            self._last_word(Ending("error", why.what, type(why).__name__, why.what), None)
         self._journal.close()
         course = self._course
         cell = course.prepared.numbers[course.current] if course.current is not None else None
-        return JournalLost(course.prepared.where, cell, why)
-
-    def _write_report(self, ending: Ending, report: Path, *, partial: bool) -> Path:
-        """Write the report, whole or partial; return where it is."""
-        kept = self._folder / "report.ipynb"
-        if ending.state == "ok":
-            write_atomic(report, render(self._course.report()))
-            kept.unlink(missing_ok=True)
-            return report
-        text = render(self._course.partial_report(self._redactor.text(ending.cause)))
-        write_atomic(kept, text)
-        if partial:
-            write_atomic(report, text)
-        return report if partial else kept
+        return JournalLost(course.prepared.where, cell, why, self._folder)
 
     def close(self, ending: Ending, report: Path, log: str, *, partial: bool = False) -> Outcome:
         """Write everything down for the last time.
@@ -211,16 +201,51 @@ class Observer:
         Raises
         ------
         UnwritablePath
-            If something could not be written; what could is left.
+            If something could not be written; what could is left. That the partial report could
+            not is no error: why there is no whole one matters more.
         """
         self.tick()
         course = self._course
         if course.running is not None:
             self.cell_ended(course.running, ending)
+        self._last_word(ending, self._write_report(ending, report, log, partial=partial))
+        if self._lost:
+            raise self._lost
+        outcome = course.outcome()
+        text = json.dumps(outcome.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
+        with contextlib.suppress(*([UnwritablePath] if ending.state != "ok" else [])):
+            write_atomic(self._folder / "outcome.json", text + "\n")
+        self._journal.close()
+        return outcome
+
+    def _write_report(
+        self, ending: Ending, report: Path, log: str, *, partial: bool
+    ) -> Path | None:
+        """Write the report, whole or partial; return where it is, `None` if it could not be."""
+        kept = self._folder / "report.ipynb"
+        if ending.state == "ok":
+            write_atomic(report, render(self._course.report()))
+            kept.unlink(missing_ok=True)
+            return report
+        place = None
+        with contextlib.suppress(UnwritablePath):
+            place = self._write_partial(ending, log, kept)
+            if partial:
+                write_atomic(report, kept.read_bytes())
+                place = report
+        return place
+
+    def _write_partial(self, ending: Ending, log: str, place: Path) -> Path:
+        """Write what there is of the report to `place`, with what the kernel logged beside it."""
         clean = self._redactor.text
-        if log.strip() and ending.state != "ok":
+        write_atomic(place, render(self._course.partial_report(clean(ending.cause))))
+        if log.strip():
             write_atomic(self._folder / "kernel.log", clean(log))
-        report = self._write_report(ending, report, partial=partial)
+        return place
+
+    def _last_word(self, ending: Ending, report: Path | None) -> None:
+        """Write down how it ended, and where the report is."""
+        clean = self._redactor.text
         record = self.capture.record()
         record["findings"] = [self._clean(finding) for finding in record["findings"]]
         self._note(
@@ -230,12 +255,7 @@ class Observer:
             name=clean(ending.name),
             message=clean(ending.message),
             signal=ending.signal,
-            report=str(report),
+            report=None if report is None else str(report),
             cpu_seconds=round(self._meter.total_cpu_seconds, 3) if self._meter else 0.0,
             **record,
         )
-        outcome = course.outcome()
-        text = json.dumps(outcome.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
-        write_atomic(self._folder / "outcome.json", text + "\n")
-        self._journal.close()
-        return outcome

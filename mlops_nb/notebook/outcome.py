@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +14,10 @@ from typing import Any, Literal
 from .. import errors
 from .files import FileUse
 from .findings import Finding
+from .limits import size_in_words
 
 # %% auto #0
-__all__ = ['State', 'Ending', 'CellOutcome', 'Failure', 'Outcome', 'error_of']
+__all__ = ['State', 'CANCELLED', 'LAST_LINE', 'Ending', 'CellOutcome', 'Failure', 'Outcome', 'error_of']
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #4dcc4243
 State = Literal[
@@ -46,6 +47,9 @@ class Ending:
     message: str = ""
     signal: str = ""
     memory_bytes: int | None = None
+
+
+CANCELLED = Ending("cancelled", "interrupted")
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #078f5b83
 @dataclass(frozen=True)
@@ -125,6 +129,10 @@ class Outcome:
         return cls(**{**value, **known})
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #f784ac41
+LAST_LINE = 200
+"""How many characters of the last line of output an error shows."""
+
+
 def error_of(outcome: Outcome, *, missing: Iterable[str] = ()) -> errors.ExecutionError:
     """Return the error that says why the notebook did not run to its end.
 
@@ -136,7 +144,17 @@ def error_of(outcome: Outcome, *, missing: Iterable[str] = ()) -> errors.Executi
     failure = outcome.error or Failure(outcome.state, "")
     error = _error_of(outcome, failure, tuple(missing))
     error.outcome = outcome.to_json()
+    error.hint = "; ".join(filter(None, (*_last_seen(outcome, failure), error.hint)))
     return error
+
+
+def _last_seen(outcome: Outcome, failure: Failure) -> Iterator[str]:
+    """Yield what was seen last of a kernel that could not say itself what happened."""
+    if outcome.state in ("killed:oom", "killed:signal", "timeout"):
+        if failure.output:
+            yield f"the last output was `{failure.output.splitlines()[-1][:LAST_LINE]}`"
+        if outcome.peak_memory_bytes:
+            yield f"the peak memory was {size_in_words(outcome.peak_memory_bytes)}"
 
 
 def _error_of(

@@ -8,20 +8,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
+from .interrupts import interrupts_taken
 from .kernel import Kernel
 from .limits import NO_LIMITS, Limits
-from .outcome import Ending
+from .outcome import CANCELLED, Ending
 
 TICK_SECONDS = 0.2
+MOST_INTERRUPTS = 3
 
 # %% auto #0
-__all__ = ['TICK_SECONDS', 'Watcher', 'supervise', 'run_to_end']
+__all__ = ['TICK_SECONDS', 'MOST_INTERRUPTS', 'Watcher', 'supervise', 'run_to_end']
 
 # %% ../../nbs/lib/notebook/86_supervise.ipynb #707a8432
 class Watcher(Protocol):
@@ -45,21 +47,29 @@ async def supervise(kernel: Kernel, watcher: Watcher, limits: Limits = NO_LIMITS
     deadline = None if limits.seconds is None else time.monotonic() + limits.seconds
     ticker = asyncio.ensure_future(_tick(watcher))
     ticker.add_done_callback(partial(_stop_if_failed, asyncio.current_task()))
-    ending = Ending("cancelled")
+    ending = CANCELLED  # also if it is cancelled between two steps
     try:
-        ending = await kernel.start(_left(deadline))
-        if ending.state == "timeout":
-            ending = _late(ending, limits.seconds)
-        if ending.state == "ok":
-            watcher.kernel_started(kernel.pid, kernel.language)
-            ending = await _run_cells(kernel, watcher, limits, deadline)
-            kernel.client.set_widgets_metadata()
+        ending = await _start_and_run(kernel, watcher, limits, deadline)
         if ticker.done():
             ticker.result()  # raises what made the watcher give up
-        return ending
     finally:
         ticker.cancel()
-        await kernel.end(graceful=ending.state in ("ok", "error"))
+        ended_by_itself = await kernel.end(graceful=ending.state in ("ok", "error"))
+    return ending if ended_by_itself else CANCELLED
+
+
+async def _start_and_run(
+    kernel: Kernel, watcher: Watcher, limits: Limits, deadline: float | None
+) -> Ending:
+    """Start the kernel and run the cells."""
+    ending = await kernel.start(_left(deadline))
+    if ending.state == "timeout":
+        ending = _late(ending, limits.seconds)
+    if ending.state == "ok":
+        watcher.kernel_started(kernel.pid, kernel.language)
+        ending = await _run_cells(kernel, watcher, limits, deadline)
+        kernel.client.set_widgets_metadata()
+    return ending
 
 
 async def _run_cells(
@@ -105,18 +115,58 @@ def _stop_if_failed(execution: asyncio.Task[Any] | None, ticker: asyncio.Future[
 def run_to_end(work: Coroutine[Any, Any, Ending]) -> Ending:
     """Run `work` in an event loop of its own, also from a thread that already runs one.
 
-    A kernel of JupyterLab is such a thread. A Ctrl-C is given to `work` as a cancellation.
+    A kernel of JupyterLab is such a thread. Each Ctrl-C is given to `work` as a cancellation.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it was pressed at a moment when `work` could not wait for anything.
     """
+    try:
+        if not _in_a_loop():
+            return asyncio.run(_interruptible(work))
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(work)
+        with contextlib.closing(loop), ThreadPoolExecutor(max_workers=1) as pool:
+            job = pool.submit(loop.run_until_complete, task)
+            with _cancelled_by_interrupts(loop, task):
+                return job.result()
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def _in_a_loop() -> bool:
+    """Return whether this thread runs an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(work)
-    with contextlib.closing(loop), ThreadPoolExecutor(max_workers=1) as pool:
-        job = pool.submit(loop.run_until_complete, task)
-        try:
-            return job.result()
-        except KeyboardInterrupt:
+        return False
+    return True
+
+
+async def _interruptible(work: Coroutine[Any, Any, Ending]) -> Ending:
+    """Do `work`, which each Ctrl-C cancels."""
+    with _cancelled_by_interrupts(asyncio.get_running_loop(), asyncio.current_task()):
+        return await work
+
+
+@contextlib.contextmanager
+def _cancelled_by_interrupts(
+    loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None
+) -> Iterator[None]:
+    """Let each Ctrl-C cancel `task`; a fourth is raised here, since three had no effect.
+
+    asyncio would give the first one to the task, and raise the second wherever the loop is.
+    """
+    pressed = 0
+
+    def press(*_: object) -> None:
+        nonlocal pressed
+        pressed += 1
+        if pressed > MOST_INTERRUPTS:
+            raise KeyboardInterrupt
+        if task is not None:
             loop.call_soon_threadsafe(task.cancel)
-            return job.result()
+
+    with interrupts_taken(press):
+        yield

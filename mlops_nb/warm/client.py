@@ -72,7 +72,9 @@ def _wait(connection: socket.socket) -> int:
         send(connection, {"signal": number})
 
     for name in PASSED_ON:
-        signal.signal(signal.Signals[name], pass_on)
+        number = signal.Signals[name]
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, pass_on)
     try:
         return int(receive(connection)[0]["exit"])
     except OSError:

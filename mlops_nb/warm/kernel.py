@@ -21,7 +21,7 @@ from typing import Any
 from ipykernel.kernelapp import IPKernelApp
 
 from .lifeline import tie
-from .loop import die_with_parent
+from .loop import adopt_orphans, die_with_parent
 from .preload import Loaded, differing
 from .snapshot import Snapshot
 from .state import freshen, put_on, reseed
@@ -118,12 +118,13 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded, snapshot: Snap
             send(connection, {"refused": refusal})
         else:
             tie(lifeline, os.getpid())
+            die_with_parent(0)  # from now on, the lifeline decides
+            adopt_orphans()
             _log_to(log)
             reply = {"pid": os.getpid(), "sockets": app.ip, "ports": app.channels}
             send(connection, reply, [os.pidfd_open(os.getpid())])
             connection.close()
             control.close()
-            die_with_parent(0)  # from now on, the lifeline decides
             app.start()
             code = 0
     except ConnectionError:

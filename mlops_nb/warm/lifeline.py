@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 
@@ -34,6 +35,12 @@ class Lifeline:
         tie(self.theirs, group)
         self._theirs.close()
 
+    def bind(self, group: int) -> None:
+        """Let the process group `group`, which has no end and knows of nothing, die with us."""
+        # Both ends are closed with this process, one after the other: the first tells the other.
+        for end in (self._ours, self._theirs):
+            tie(end.fileno(), group)
+
     def cut(self) -> None:
         """Kill the group; also what happens when this process ends in any way."""
         self._ours.close()
@@ -41,7 +48,7 @@ class Lifeline:
 
 
 def tie(end: int, group: int) -> None:
-    """Let the kernel kill process group `group` when the other end of `end` is closed."""
+    """Let the kernel kill process group `group` when the other end of `end` is closed, or now."""
     if not AVAILABLE:
         return
     import fcntl
@@ -49,3 +56,12 @@ def tie(end: int, group: int) -> None:
     fcntl.fcntl(end, fcntl.F_SETOWN, -group)
     fcntl.fcntl(end, F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) | os.O_ASYNC)
+    if _is_hung_up(end):  # before there was anybody to be told
+        os.killpg(group, signal.SIGKILL)
+
+
+def _is_hung_up(end: int) -> bool:
+    """Return whether the other end of `end` has been closed."""
+    poll = select.poll()
+    poll.register(end, 0)  # a hang-up is told in any case
+    return bool(poll.poll(0))

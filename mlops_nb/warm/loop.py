@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 5.0
 PAUSE_SECONDS = 1.0
 
 # %% auto #0
-__all__ = ['PATIENCE_SECONDS', 'PAUSE_SECONDS', 'Loop', 'die_with_parent']
+__all__ = ['PATIENCE_SECONDS', 'PAUSE_SECONDS', 'Loop', 'die_with_parent', 'adopt_orphans', 'own_children']
 
 # %% ../../nbs/lib/warm/45_loop.ipynb #32eec137
 class Loop(ABC):
@@ -133,3 +133,16 @@ def die_with_parent(number: int) -> None:
     import ctypes
 
     ctypes.CDLL(None).prctl(1, number, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants without one (prctl(2), `PR_SET_CHILD_SUBREAPER`)."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+
+def own_children() -> set[int]:
+    """Return the process ids of the children of this process, which has one thread."""
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        return set(map(int, file.read().split()))

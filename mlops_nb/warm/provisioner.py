@@ -12,7 +12,6 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from ..errors import UsageError
 from .client import start_server
+from .folder import HeldFolder
 from .lifeline import Lifeline
 from .place import KERNELS, make_private, server_folder, sockets_fit, why_off
 from .process import AdoptedProcess
@@ -80,7 +80,7 @@ class WarmProvisioner(LocalProvisioner):
     prepare = ""
     process: Any = None
     connection_info: Any
-    _folder: str | None = None
+    _folder: HeldFolder | None = None
     _lifeline: Lifeline | None = None
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
@@ -88,8 +88,8 @@ class WarmProvisioner(LocalProvisioner):
         manager = self.parent
         if manager is not None and is_ipykernel(self.kernel_spec.argv) and os.name == "posix":
             if manager.transport != "ipc":
-                self._folder = tempfile.mkdtemp(prefix="mlops-nb-")
-                address = os.path.join(self._folder, "kernel")
+                self._folder = HeldFolder()
+                address = os.path.join(self._folder.path, "kernel")
                 if sockets_fit(address):
                     manager.transport, manager.ip = "ipc", address
             if getattr(manager, "transport_encryption", "") != "required":
@@ -124,7 +124,7 @@ class WarmProvisioner(LocalProvisioner):
         if self._lifeline is not None:
             self._lifeline.cut()
         if self._folder is not None and not restart:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
         await super().cleanup(restart=restart)
 
     def _adopt(self, command: list[str], kwargs: dict[str, Any]) -> str:

@@ -44,7 +44,8 @@ def run_command(
     try:
         _take_streams(files)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
         threading.Thread(target=_follow, args=(connection,), daemon=True).start()
         code = command(request["argv"])
     except SystemExit as leaving:

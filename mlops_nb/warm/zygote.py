@@ -15,8 +15,9 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .folder import hold, sweep
 from .kernel import OUTDATED, REFUSED, be_spare
-from .loop import Loop, die_with_parent
+from .loop import Loop, adopt_orphans, die_with_parent, own_children
 from .place import KERNEL_FOLDER, KERNELS
 from mlops_nb.warm.preload import (
     NOT_A_MODULE,
@@ -82,6 +83,7 @@ class Zygote(Loop):
     def ended(self, pid: int, status: int) -> None:
         """Tell the owner of an ended kernel how it ended."""
         child = self._children.pop(pid, None)
+        self._kill_orphans()
         if child is None:
             return
         self._count(child, status)
@@ -93,6 +95,13 @@ class Zygote(Loop):
         with contextlib.suppress(OSError):
             os.killpg(pid, signal.SIGKILL)  # its own children
         shutil.rmtree(child.folder, ignore_errors=True)
+
+    def _kill_orphans(self) -> None:
+        """Kill what an ended kernel has left; those of a living one are that one's children."""
+        with contextlib.suppress(OSError):
+            for pid in own_children() - self._children.keys():
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)  # its end is noticed, and its own children then
 
     def rest(self) -> bool:
         """Keep one kernel spare; start anew, if that is due, while no kernel is in use."""
@@ -135,6 +144,7 @@ class Zygote(Loop):
         pid = self.fork()
         if pid == 0:
             ours.close()
+            hold(folder)
             for child in self._children.values():
                 child.close()
             be_spare(theirs, folder, self._loaded, self._snapshot)
@@ -191,6 +201,8 @@ def main() -> None:
     die_with_parent(signal.SIGTERM)
     if str(os.getppid()) != parent:
         return
+    adopt_orphans()
+    sweep(KERNEL_FOLDER, folder)
     sys.path[:] = [path for path in sys.path if path]
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     loaded = Loaded()

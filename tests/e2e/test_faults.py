@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from mlops_nb import errors
 from mlops_nb.notebook.execute import Request, execute
 from mlops_nb.notebook.limits import Limits, parse_size
 from mlops_nb.notebook.outcome import Outcome
+from tests.kills import until
 
 pytestmark = pytest.mark.slow
 
@@ -103,6 +105,72 @@ def test_output_that_is_not_utf_8_is_shown(tmp_path: Path, monkeypatch: pytest.M
     raw = "import os, time\nos.write(1, b'caf\\xe9 ok\\n')\ntime.sleep(1)  # a thread reads it"
     assert run(tmp_path, raw, "print('\\udce9')", "1").state == "ok"
     assert "ok" in text_of(tmp_path, 0)
+
+
+DAEMONS = """
+import os, subprocess, sys, time
+subprocess.Popen(["sleep", "600"], start_new_session=True)
+os.system("(setsid sleep 600 &)")  # an orphan in a session of its own
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print("from the daemon", flush=True)
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+time.sleep({seconds})
+"""
+
+
+def test_daemons_that_hold_the_streams_open_hold_up_nothing(tmp_path: Path) -> None:
+    outcome = run(tmp_path, DAEMONS.format(seconds=0.5), "'on'")
+    assert outcome.state == "ok" and text_of(tmp_path, 1) == "'on'"
+    until(lambda: nobody_works_in(tmp_path), "the daemons to end")
+
+
+def test_daemons_of_a_kernel_that_is_killed_are_ended_with_it(tmp_path: Path) -> None:
+    with pytest.raises(errors.KernelKilled, match="killed by SIGKILL"):
+        run(tmp_path, DAEMONS.format(seconds=0.5), "import os\nos.kill(os.getpid(), 9)")
+    until(lambda: nobody_works_in(tmp_path), "the daemons to end")
+
+
+def test_daemons_of_a_killed_runner_are_ended_with_it(tmp_path: Path) -> None:
+    cells = (DAEMONS.format(seconds=1), "open('begun', 'w').close()\ntime.sleep(600)")
+    script = "import sys\nfrom pathlib import Path\nsys.path.insert(0, sys.argv[2])\n"
+    script += f"from test_faults import run\nrun(Path(sys.argv[1]), *{cells!r})"
+    command = [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)]
+    with subprocess.Popen(command) as process:
+        until(lambda: (tmp_path / "begun").exists(), "the second cell")
+        process.kill()
+    until(lambda: nobody_works_in(tmp_path), "the daemons to end")
+
+
+def test_bytes_for_standard_output_come_out_whatever_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # ipykernel would leave the descriptors alone
+    raw = "import subprocess, time\nsubprocess.run(['printf', r'\\377\\376 ok\\n'])\ntime.sleep(1)"
+    assert run(tmp_path, raw, "1").state == "ok"
+    assert " ok" in text_of(tmp_path, 0) and text_of(tmp_path, 1) == "1"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "import faulthandler\nfaulthandler._stack_overflow()",
+        "import sys\nsys.setrecursionlimit(10**9)\n"
+        "class Deep:\n    def __getattr__(self, name):\n        return repr(self)\n"
+        "    def __repr__(self):\n        return str(self.x)\nrepr(Deep())",
+    ],
+    ids=["stack", "recursion"],
+)
+def test_recursion_without_end_is_a_killed_kernel(tmp_path: Path, cell: str) -> None:
+    with pytest.raises(errors.KernelKilled, match="killed by SIGSEGV") as caught:
+        run(tmp_path, "1", cell, "2")
+    outcome = caught.value.outcome
+    assert outcome and outcome["error"]["signal"] == "SIGSEGV"
+    assert [cell["state"] for cell in outcome["cells"]] == ["ok", "killed:signal", "pending"]
+    assert nobody_works_in(tmp_path)
 
 
 HELD = """
@@ -195,6 +263,24 @@ def test_a_cell_that_takes_too_long_is_named_and_the_next_is_not_run(tmp_path: P
     assert [cell["state"] for cell in outcome["cells"]] == ["ok", "timeout", "pending"]
 
 
+def test_a_memory_limit_ends_one_execution_and_leaves_the_one_beside_it(tmp_path: Path) -> None:
+    cells = {"greedy": FAST.format(megabytes=900), "modest": "import time\ntime.sleep(4)"}
+    running = {}
+    for name, cell in cells.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        node = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell, id="c0")])
+        nbformat.write(node, folder / "nb.ipynb")
+        command = [sys.executable, "-m", "mlops_nb", "execute", "nb.ipynb", "--memory", "500M"]
+        own = {"PYTHONPATH": str(Path(__file__).parents[2]), "XDG_STATE_HOME": str(folder)}
+        pipe = {"stderr": subprocess.PIPE, "text": True}
+        running[name] = subprocess.Popen(command, cwd=folder, env=os.environ | own, **pipe)
+    said = {name: process.communicate(timeout=120)[1] for name, process in running.items()}
+    assert running["modest"].returncode == 0, said
+    assert running["greedy"].returncode == 3 and "the limit is 500 MiB" in said["greedy"]
+    assert re.search(r"the peak memory was [\d.]+ MiB; the report so far is", said["greedy"])
+
+
 LAST_WORDS = """
 import os, time
 print("last words", flush=True)
@@ -210,6 +296,7 @@ def test_a_cell_that_dies_is_known_at_once(tmp_path: Path) -> None:
     outcome = caught.value.outcome
     assert outcome and outcome["error"]["signal"] == "SIGKILL"
     assert outcome["error"]["output"] == "last words"
+    assert "the last output was `last words`; the peak memory was" in str(caught.value)
     assert time.monotonic() - started < 30
 
 
