@@ -1933,6 +1933,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                         'mlops_nb/warm/provisioner.py'),
                                            'mlops_nb.warm.provisioner.WarmProvisioner.pre_launch': ( 'lib/warm/provisioner.html#warmprovisioner.pre_launch',
                                                                                                      'mlops_nb/warm/provisioner.py'),
+                                           'mlops_nb.warm.provisioner._aside': ( 'lib/warm/provisioner.html#_aside',
+                                                                                 'mlops_nb/warm/provisioner.py'),
                                            'mlops_nb.warm.provisioner._ask_for_kernel': ( 'lib/warm/provisioner.html#_ask_for_kernel',
                                                                                           'mlops_nb/warm/provisioner.py'),
                                            'mlops_nb.warm.provisioner._file_number': ( 'lib/warm/provisioner.html#_file_number',
