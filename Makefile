@@ -73,7 +73,7 @@ lock: dev ## compile requirements/*.txt from settings.ini (LOCK_ARGS=--upgrade f
 
 clean: ## remove caches and builds; keeps .venv, .nbpy/ and every run
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-		.import_linter_cache .coverage
+		.import_linter_cache .coverage .conformance
 	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 dev:

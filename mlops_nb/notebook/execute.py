@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mlops_nb.notebook.supervise import Watcher
 
 # %% auto #0
-__all__ = ['DISPENSABLE', 'prepare_papermill', 'Engine', 'execute', 'translate']
+__all__ = ['DISPENSABLE', 'NOT_GIVEN', 'KERNELS_OWN', 'prepare_papermill', 'Engine', 'execute', 'translate']
 
 # %% ../../nbs/lib/notebook/90_execute.ipynb #ae782d86
 DISPENSABLE = ("rfc3987_syntax", "rfc3986_validator", "pyarrow.fs")
@@ -218,14 +218,18 @@ class _PapermillBook:
         write_ipynb(self._manager.nb, self._path)
 
 
+NOT_GIVEN = {"log", "log_output", "parent", "config", "resources"}
+KERNELS_OWN = {"kernel_name", "kernel_manager_class", "extra_arguments", "shutdown_kernel"}
+
+
 def _traits(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of papermill that its notebook client knows, under the client's names."""
     from papermill.log import logger
 
     names = {"start_timeout": "startup_timeout", "execution_timeout": "timeout"}
-    known = {"stdout_file", "stderr_file", "start_timeout", "execution_timeout", "timeout"}
-    given = {key: value for key, value in options.items() if key in known and value is not None}
-    return {names.get(key, key): value for key, value in given.items()} | {"log": logger}
+    given = {names.get(key, key): value for key, value in options.items() if value is not None}
+    known = set(_client_class().class_trait_names()) - NOT_GIVEN - KERNELS_OWN
+    return {key: given[key] for key in known & given.keys()} | {"log": logger}
 
 # %% ../../nbs/lib/notebook/90_execute.ipynb #79766fd7
 def _ignore(event: Event) -> None:

@@ -102,16 +102,18 @@ ECHO_SECONDS = 0.1
 START_SECONDS = 60.0
 
 
-async def _greet(client: Any, manager: AsyncKernelManager) -> Mapping[str, Any]:
+async def _greet(
+    client: Any, manager: AsyncKernelManager, seconds: float = START_SECONDS
+) -> Mapping[str, Any]:
     """Wait until both channels work; return the `language_info` of the kernel."""
     language: Mapping[str, Any] | None = None
     heard = False
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + seconds
     while language is None or not heard:
         if not await manager.is_alive():
             raise RuntimeError("the kernel ended before it answered")
         if time.monotonic() > deadline:
-            raise RuntimeError(f"the kernel does not answer within {START_SECONDS:.0f} s")
+            raise RuntimeError(f"the kernel does not answer within {seconds:g} s")
         question = client.kernel_info() if language is None or not heard else ""
         heard = await _hears(client, question) or heard
         while language is None and await client.shell_channel.msg_ready():
@@ -198,7 +200,8 @@ class Kernel:
         self.client.kc = self._manager.client()
         self.client.kc.start_channels(stdin=False, hb=False, control=False)
         self.client.kc.allow_stdin = False
-        self.language = await _greet(self.client.kc, self._manager)
+        patience = self.client.startup_timeout
+        self.language = await _greet(self.client.kc, self._manager, patience)
         if _is_ipykernel(self._manager):  # whose shell does one thing after the other
             asked = (
                 self._launch.capture.invite(Path(self._folder.path)) if self._launch.capture else ""

@@ -12,8 +12,9 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
@@ -28,7 +29,7 @@ from .wanted import extend_list
 from .wire import ANSWER_SECONDS, Message, receive, refuse_stranger, send
 
 # %% auto #0
-__all__ = ['LAUNCHER', 'HISTORY_OFF', 'HISTORY_IN_MEMORY', 'ADOPTION_SECONDS', 'NO_SERVER', 'is_ipykernel', 'not_ours',
+__all__ = ['LAUNCHER', 'HISTORY_OFF', 'HISTORY_IN_MEMORY', 'ADOPTION_SECONDS', 'NO_SERVER', 'Result', 'is_ipykernel', 'not_ours',
            'same_environment', 'WarmProvisioner']
 
 # %% ../../nbs/lib/warm/60_provisioner.ipynb #28bd2162
@@ -65,6 +66,7 @@ def same_environment(executable: str) -> bool:
 ADOPTION_SECONDS = 20.0
 """How long a kernel that is on its way may take to take on the state of whoever asked for it."""
 NO_SERVER = "no warm server is running"
+Result = TypeVar("Result")
 
 
 class WarmProvisioner(LocalProvisioner):
@@ -102,7 +104,7 @@ class WarmProvisioner(LocalProvisioner):
         self._lifeline = Lifeline()
         self.cold_reason = why_off() or not_ours(cmd)
         if not self.cold_reason:
-            self.cold_reason = await asyncio.to_thread(self._adopt, cmd, kwargs)
+            self.cold_reason = await _aside(lambda: self._adopt(cmd, kwargs))
         if self.cold_reason:
             self.log.info("the kernel starts cold: %s", self.cold_reason)
         else:
@@ -188,6 +190,18 @@ def _ask_for_kernel(
         connection.settimeout(ADOPTION_SECONDS)
         reply, descriptors = receive(connection)
     return reply, descriptors
+
+
+async def _aside(work: Callable[[], Result]) -> Result:
+    """Do `work` in a thread of its own.
+
+    Not in one of the event loop: in a forked process that waits for threads which are not there.
+    """
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+    finally:
+        pool.shutdown(wait=False)
 
 
 def _note_for_later(imports: Sequence[str]) -> None:

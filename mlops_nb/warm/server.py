@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import importlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,18 +17,17 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from . import zygote
 from .loop import Loop, die_with_parent
-from .place import KERNEL_FOLDER, KERNELS, SOCKET, make_private
+from .place import KERNELS, SOCKET, make_private
 from .preload import differing, unsafe_to_fork
 from .snapshot import Snapshot
 from .state import freshen, put_on
 from .wire import Message, ask, receive, send
 
 # %% auto #0
-__all__ = ['Command', 'LAST_WORD_SECONDS', 'run_command', 'Server', 'sweep', 'main']
+__all__ = ['Command', 'LAST_WORD_SECONDS', 'run_command', 'Server', 'main']
 
 # %% ../../nbs/lib/warm/70_server.ipynb #2945dfeb
 Command = Callable[[Sequence[str]], int]
@@ -197,23 +195,6 @@ class Server(Loop):
         }
 
 # %% ../../nbs/lib/warm/70_server.ipynb #fe060f64
-def sweep(folder: str) -> None:
-    """Remove what kernels have left in `folder` that were killed together with their zygote."""
-    for path in Path(folder).glob(f"{KERNEL_FOLDER}*"):
-        if not any(_answers(str(file)) for file in path.glob("socket-*")):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _answers(path: str) -> bool:
-    """Return whether a process listens at the socket `path`."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(path)
-        except OSError:
-            return False
-    return True
-
-
 def main(folder: str, command: str, idle: float) -> None:
     """Serve from `folder` the function `command` (`package.module:name`)."""
     sys.path[:] = [path for path in sys.path if path]
@@ -223,7 +204,6 @@ def main(folder: str, command: str, idle: float) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
-    sweep(folder)
     module, _, name = command.partition(":")
     prepared = getattr(importlib.import_module(module), name)
     server = Server(folder, prepared(), idle)

@@ -13,6 +13,8 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
+from papermill.exceptions import PapermillExecutionError
+from papermill.execute import execute_notebook
 
 from mlops_nb import errors
 from mlops_nb.notebook.execute import Event, Request, execute
@@ -296,9 +298,10 @@ def papermill(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
     paths = [str(site.parent), *sys.path]
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "papermill", "--engine", "mlops_nb", *arguments]
-        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+        env = environ | given
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
 
     return run
 
@@ -329,3 +332,26 @@ def test_papermill_with_the_engine_tells_the_truth_about_a_killed_kernel(
     status = [cell.metadata["papermill"]["status"] for cell in report.cells[1:]]
     assert status == ["completed", "failed", "pending"]
     assert report.cells[2].outputs[0]["evalue"] == "killed by SIGKILL"
+
+
+def test_papermill_sets_how_long_the_kernel_may_take_to_start(
+    request_for: Make, tmp_path: Path, papermill: Callable[..., Any]
+) -> None:
+    folder = tmp_path / "jupyter" / "kernels" / "silent"
+    folder.mkdir(parents=True)
+    argv = [sys.executable, "-c", "import time; time.sleep(60)", "{connection_file}"]
+    (folder / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "silent"}))
+    request = request_for("x = 1", kernel="silent")
+    arguments = (str(request.path), str(tmp_path / "out.ipynb"), "--start-timeout", "1")
+    result = papermill(*arguments, JUPYTER_PATH=str(tmp_path / "jupyter"))
+    assert result.returncode == 138
+    assert "the kernel does not answer within 1 s" in result.stderr
+
+
+def test_papermill_hands_the_settings_of_its_client_to_the_engine(
+    request_for: Make, tmp_path: Path
+) -> None:
+    request = request_for("1 / 0", "print('after')")
+    with pytest.raises(PapermillExecutionError):
+        execute_notebook(request.path, tmp_path / "out.ipynb", None, "mlops_nb", allow_errors=True)
+    assert outputs_of(tmp_path / "out.ipynb")[-1][0]["text"] == "after\n"

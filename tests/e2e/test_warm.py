@@ -431,6 +431,34 @@ def test_fifty_kernels_at_once_all_answer(warm: Warm) -> None:
     until(lambda: len(warm.status()["zygote"]["kernels"]) <= 1)
 
 
+FORKED = """
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from jupyter_client.manager import KernelManager
+from jupyter_client.provisioning.factory import KernelProvisionerFactory
+
+KernelProvisionerFactory.instance().default_provisioner_name = "mlops-nb-warm"
+
+def start():
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel()
+    reason = manager.provisioner.cold_reason
+    manager.shutdown_kernel(now=True)
+    return reason
+
+first = start()
+with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+    print([first, pool.submit(start).result()])
+"""
+
+
+def test_a_process_forked_from_one_that_started_a_kernel_starts_its_own(warm: Warm) -> None:
+    environ = warm.environ | {"PYTHONHASHSEED": "0"}
+    command = [sys.executable, "-c", FORKED]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "['', '']", done.stderr
+
+
 def test_warm_commands_say_how_things_stand(own_warm: Warm) -> None:
     shown = own_warm.run("warm", "status").stdout
     assert "server" in shown and "spare" in shown and "loaded:" in shown

@@ -27,7 +27,7 @@ from mlops_nb.warm.place import (
 from mlops_nb.warm.preload import differing
 from mlops_nb.warm.process import UNKNOWN_STATUS, AdoptedProcess
 from mlops_nb.warm.provisioner import LAUNCHER, is_ipykernel, not_ours
-from mlops_nb.warm.server import run_command, sweep
+from mlops_nb.warm.server import run_command
 from mlops_nb.warm.snapshot import Snapshot
 from mlops_nb.warm.state import own_state, put_on
 from mlops_nb.warm.wanted import LONGEST_LIST, extend_list, read_list
@@ -319,28 +319,6 @@ def test_the_list_of_wanted_modules_grows_to_its_bound(tmp_path: Path) -> None:
     assert read_list(str(tmp_path)) == tuple(names[:LONGEST_LIST])
     (tmp_path / "preload.json").write_text("[1, ")
     assert read_list(str(tmp_path)) == ()
-
-
-def test_only_folders_in_which_nobody_answers_are_swept(tmp_path: Path) -> None:
-    used, left, other = tmp_path / "kernel-a", tmp_path / "kernel-b", tmp_path / "models"
-    for folder in (used, left, other):
-        folder.mkdir()
-    with socket.socket(socket.AF_UNIX) as gone:
-        before = os.getcwd()
-        os.chdir(left)
-        try:
-            gone.bind("socket-1")
-        finally:
-            os.chdir(before)
-    with socket.socket(socket.AF_UNIX) as listener:
-        os.chdir(used)
-        try:
-            listener.bind("socket-1")
-            listener.listen()
-            sweep("..")
-        finally:
-            os.chdir(before)
-    assert used.exists() and other.exists() and not left.exists()
 
 
 def run_in_a_fork(command: object, capfile: Path) -> tuple[dict[str, object], str]:

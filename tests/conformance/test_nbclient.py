@@ -1,0 +1,19 @@
+"""nbclient's own suite on kernels that our provisioner starts."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.suite import Suite
+
+pytestmark = pytest.mark.slow
+
+OPTIONS = ("-p", "pytest_asyncio.plugin", "-p", "flaky.flaky_pytest_plugin")
+SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")  # a warning else, which is an error
+ENVIRON = {"JUPYTER_DEFAULT_PROVISIONER_NAME": "mlops-nb-warm"}
+NBCLIENT = Suite("nbclient", (*OPTIONS, *SCOPE, "tests"), ENVIRON)
+
+
+@pytest.mark.parametrize("start", ["warm", "cold"])
+def test_nbclients_suite_passes_with_our_provisioner(tmp_path: Path, start: str) -> None:
+    NBCLIENT.check(tmp_path, warm=start == "warm")
