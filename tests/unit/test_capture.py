@@ -290,7 +290,7 @@ def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
 def test_a_notebook_that_is_executed_starts_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLOPS_NB_NOTEBOOK", "/nb.ipynb")
     monkeypatch.delenv("MLOPS_NB_WARM", raising=False)
-    with pytest.raises(OSError, match="starts no warm server"):
-        start_server()
+    with pytest.raises(UsageError, match="starts no warm server"):
+        start_server("mlops_nb.cli.prepared:prepare")
     with pytest.raises(UsageError, match="no warm server: within a notebook"):
-        start_and_wait([])
+        start_and_wait("mlops_nb.cli.prepared:prepare", [])
