@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import stat
@@ -22,24 +21,27 @@ PREFIX = "mlops-nb."
 class HeldFolder:
     """A new private folder, in `where` or the temporary directory, which is ours until `remove`."""
 
-    def __init__(self, prefix: str = PREFIX, where: str | None = None) -> None:
-        sweep(prefix, where)
-        lock = None
-        while lock is None:
-            self.path = tempfile.mkdtemp(prefix=prefix, dir=where)
-            lock = hold(self.path)
-        self._lock = lock
+    def __init__(self, where: str | None = None) -> None:
+        self._lock: int | None = None
+        while self._lock is None:
+            self.path = tempfile.mkdtemp(prefix=PREFIX, dir=where)
+            if os.name != "posix":
+                return
+            self._lock = hold(self.path)
+        sweep(os.path.dirname(self.path))
 
     def remove(self) -> None:
         """Remove the folder with all that is in it; a second time does nothing."""
-        if self._lock >= 0:
-            shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
             os.close(self._lock)
-            self._lock = -1
+            self._lock = None
 
 
 def hold(path: str) -> int | None:
     """Lock the folder `path` for the life of this process; return the lock, or `None` if gone."""
+    import fcntl
+
     try:
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
@@ -52,12 +54,14 @@ def hold(path: str) -> int | None:
     return None
 
 
-def sweep(prefix: str = PREFIX, where: str | None = None) -> None:
+def sweep(where: str) -> None:
     """Remove our folders in `where` whose makers are gone."""
-    base = where or tempfile.gettempdir()
-    for name in os.listdir(base):
-        path = os.path.join(base, name)
-        if name.startswith(prefix) and _is_ours(path):
+    names: list[str] = []
+    with contextlib.suppress(OSError):  # it may be written to, but not be read
+        names = os.listdir(where)
+    for name in names:
+        path = os.path.join(where, name)
+        if name.startswith(PREFIX) and _is_ours(path):
             _remove_if_free(path)
 
 
@@ -71,6 +75,8 @@ def _is_ours(path: str) -> bool:
 
 def _remove_if_free(path: str) -> None:
     """Remove the folder `path` if nobody holds it."""
+    import fcntl
+
     with contextlib.suppress(OSError):
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:

@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .folder import hold, sweep
 from .kernel import OUTDATED, REFUSED, be_spare
 from .loop import Loop, adopt_orphans, die_with_parent, own_children
 from .place import KERNEL_FOLDER, KERNELS
@@ -144,7 +143,6 @@ class Zygote(Loop):
         pid = self.fork()
         if pid == 0:
             ours.close()
-            hold(folder)
             for child in self._children.values():
                 child.close()
             be_spare(theirs, folder, self._loaded, self._snapshot)
@@ -202,7 +200,6 @@ def main() -> None:
     if str(os.getppid()) != parent:
         return
     adopt_orphans()
-    sweep(KERNEL_FOLDER, folder)
     sys.path[:] = [path for path in sys.path if path]
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     loaded = Loaded()
