@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import struct
@@ -18,6 +17,9 @@ from dataclasses import dataclass
 
 from .agent import call_source
 from .syscalls import NOTE, Machine, Note, flags_of, full_path, raw_path
+
+with contextlib.suppress(ImportError):  # no Unix: nothing listens there
+    import fcntl
 
 # %% auto #0
 __all__ = ['RECEIVE', 'SEND', 'IS_VALID', 'SET_FLAGS', 'Hear', 'Heard', 'Listener', 'keep_answering']

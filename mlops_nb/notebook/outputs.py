@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .limits import size_in_words
 from .redaction import RedactedStream, Redactor
 
 # %% auto #0
@@ -64,7 +65,8 @@ class OutputFilter:
         for name, stream in self._streams.items():
             yield from self._text(name, stream.flush())
         if self._dropped:
-            limit, everything = _in_words(self._limit), _in_words(self._total + self._dropped)
+            limit = size_in_words(self._limit)
+            everything = size_in_words(self._total + self._dropped)
             text = f"\nmlops_nb: the output was cut after {limit}; the cell wrote {everything}\n"
             self._dropped = self._limit = 0
             yield "stream", {"name": "stderr", "text": text}
@@ -94,8 +96,3 @@ class OutputFilter:
         """Count what is kept."""
         self._total += size
         self._shown += size if shown else 0
-
-
-def _in_words(size: int) -> str:
-    """Return a number of characters as people say it."""
-    return f"{size / MEBIBYTE:,.0f} MiB"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -45,6 +44,8 @@ class _Leash:
 
     def let_go(self) -> None:
         """Let the group outlive us."""
+        import fcntl
+
         flags = fcntl.fcntl(self.inherited, fcntl.F_GETFL)
         fcntl.fcntl(self.inherited, fcntl.F_SETFL, flags & ~getattr(os, "O_ASYNC", 0))
         self._theirs.close()
