@@ -108,6 +108,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                   'mlops_nb/core/project.py'),
                                        'mlops_nb.core.project.Project.state': ( 'lib/core/project.html#project.state',
                                                                                 'mlops_nb/core/project.py'),
+                                       'mlops_nb.core.project._lasting': ('lib/core/project.html#_lasting', 'mlops_nb/core/project.py'),
                                        'mlops_nb.core.project.enclosing_project': ( 'lib/core/project.html#enclosing_project',
                                                                                     'mlops_nb/core/project.py'),
                                        'mlops_nb.core.project.find_project': ( 'lib/core/project.html#find_project',

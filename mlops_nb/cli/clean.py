@@ -29,9 +29,9 @@ def clean(
 ) -> None:
     """Remove outputs, counts and volatile metadata from NOTEBOOKS (default: all stages).
 
-    With --executions, notebooks are left alone: the folders of .mlops_nb/executions, and those of
-    executions outside a pipeline ($XDG_STATE_HOME/mlops_nb/executions), are removed but for the
-    newest.
+    With --executions, notebooks are left alone: the folders of .mlops_nb/executions are removed but
+    for the newest; where you stand in no project, those of executions outside a pipeline
+    ($XDG_STATE_HOME/mlops_nb/executions).
     """
     if executions and (notebooks or check):
         raise click.UsageError("--executions goes with neither notebooks nor --check")
@@ -49,9 +49,8 @@ def _clean_executions(keep: int) -> dict[str, Any]:
     from mlops_nb.core.project import enclosing_project
     from mlops_nb.pipeline.kept import executions_folder, remove_executions
 
-    folders = {executions_folder(enclosing_project(Path.cwd())), executions_folder(None)}
-    removed = [path for folder in folders for path in remove_executions(folder, keep=keep)]
-    return {"removed": sorted(str(path) for path in removed)}
+    removed = remove_executions(executions_folder(enclosing_project(Path.cwd())), keep=keep)
+    return {"removed": [str(path) for path in removed]}
 
 
 def _clean_notebooks(notebooks: tuple[Path, ...], check: bool) -> dict[str, Any]:

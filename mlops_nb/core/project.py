@@ -53,8 +53,11 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """The directory for what is kept beside DVC and git; never committed, never an output."""
-        return self.root / ".mlops_nb"
+        """The directory for what is kept beside DVC and git; never committed, never an output.
+
+        DVC runs queued experiments in copies that it removes; theirs is that of the project itself.
+        """
+        return _lasting(self.root) / ".mlops_nb"
 
     def relative(self, path: Path) -> str:
         """Return `path` relative to the root with forward slashes, or as it is if outside."""
@@ -77,6 +80,15 @@ class Project:
         return None
 
 # %% ../../nbs/lib/core/30_project.ipynb #42b29b9d
+def _lasting(root: Path) -> Path:
+    """Return the root of the project that DVC made the temporary copy `root` of, or `root`."""
+    parts = root.parts
+    for index in range(len(parts) - 2):
+        if parts[index : index + 3] == (".dvc", "tmp", "exps"):
+            return Path(*parts[:index])
+    return root
+
+
 def enclosing_project(start: Path) -> Project | None:
     """Return the nearest project that holds `start`, or `None`.
 

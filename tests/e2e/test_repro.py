@@ -247,3 +247,12 @@ def test_killed_kernel_exits_with_3_and_the_report_tells_the_truth(shop: Shop) -
     states = [cell["metadata"].get("mlops_nb", {}).get("state") for cell in report["cells"]]
     assert "killed:signal" in states
     assert not shop.path("reports/train.ipynb").read_text().count("killed:signal")
+
+
+def test_what_failed_in_a_temporary_experiment_is_kept(shop: Shop) -> None:
+    edit_cell(shop, TRAIN, "cell-3", "fitted = fitted * shrink", "fitted = fitted / (shrink - 1)")
+    shop.run("git", "commit", "--all", "--quiet", "--message", "divide")
+    done = shop.run("dvc", "exp", "run", "--temp", "-S", "train.max_depth=3", code=None)
+
+    assert done.returncode != 0
+    assert list(shop.path(".mlops_nb/executions").glob("*-train-*/report.ipynb"))

@@ -106,3 +106,9 @@ def test_each_thing_has_its_place(project: Project) -> None:
         project.state: ".mlops_nb",
     }
     assert {project.relative(path): path for path in places} == {v: k for k, v in places.items()}
+
+
+def test_what_an_experiment_in_a_copy_of_dvc_leaves_is_kept_in_the_project(tmp_path: Path) -> None:
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmp4j2t"
+    assert Project(copy).state == tmp_path / ".mlops_nb"
+    assert Project(tmp_path).state == tmp_path / ".mlops_nb"
