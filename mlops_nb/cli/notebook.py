@@ -86,6 +86,7 @@ STRICT = "MLOPS_NB_STRICT"
     help="Fail a stage that uses a file which it does not declare; exit with 1.",
 )
 @click.option("--kernel", metavar="NAME", help="Use this Jupyter kernel instead of the notebook's.")
+@click.option("--resume", is_flag=True, help="Go on after the last attempt's last good cells.")
 @json_option
 @click.pass_context
 def execute(
@@ -98,6 +99,7 @@ def execute(
     memory: str | None,
     strict: bool,
     kernel: str | None,
+    resume: bool,
     as_json: bool,
 ) -> None:
     """Execute NOTEBOOK and write its report.
@@ -110,6 +112,7 @@ def execute(
     project, is named with cell and line: as a warning, or as an error under --strict.
     """
     from mlops_nb.notebook.limits import Limits, parse_size
+    from mlops_nb.pipeline.attempts import Resume, wanted
     from mlops_nb.pipeline.execution import execute_order, order_notebook
 
     from .progress import Progress
@@ -118,9 +121,15 @@ def execute(
     order = order_notebook(notebook, assignments, output)
     if context.get_parameter_source("strict") == click.core.ParameterSource.ENVIRONMENT:
         strict = strict and order.project is not None  # nobody has asked it of this notebook
+    asked: Resume = "yes" if resume else wanted(os.environ)
     with _telling_findings(strict=strict), Progress(order.name, context.obj) as progress:
         outcome = execute_order(
-            order, kernel=kernel, limits=limits, strict=strict, watch=progress.watch
+            order,
+            kernel=kernel,
+            limits=limits,
+            strict=strict,
+            watch=progress.watch,
+            resume=asked,
         )
     document = outcome.to_json()
     show_findings(document, "warning", strict=strict)
@@ -128,7 +137,8 @@ def execute(
         print_json(document)
     else:
         place = os.path.relpath(order.report)
-        click.echo(f"{order.name}: {outcome.state} in {outcome.wall_seconds:.1f} s, {place}")
+        took = f"{outcome.wall_seconds:.1f} s" + (f" ({outcome.resumed})" if outcome.resumed else "")
+        click.echo(f"{order.name}: {outcome.state} in {took}, {place}")
 
 
 @contextlib.contextmanager

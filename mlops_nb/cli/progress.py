@@ -63,9 +63,20 @@ class Progress(Display):
             self._show(event)
 
     def _show(self, event: Event) -> None:
+        if event.kind == "resumed":
+            self._say(event.title)
+            return
         done = event.position - (event.kind == "started")
         if self._live is not None:
             self._live.update(self._task, completed=done, total=event.total, title=event.title)
         elif event.kind == "finished":
-            place = f"[{done}/{event.total}] {event.state} {event.wall_seconds:.1f} s"
+            how = f" ({event.resumed})" if event.resumed else ""
+            place = f"[{done}/{event.total}] {event.state} {event.wall_seconds:.1f} s{how}"
             click.echo(f"{self._name} {place}  {event.title}", err=True)
+
+    def _say(self, text: str) -> None:
+        """Show one line, above the progress if it is live."""
+        if self._live is not None:
+            self._live.console.print(f"{self._name}: {text}", markup=False, highlight=False)
+        else:
+            click.echo(f"{self._name}: {text}", err=True)

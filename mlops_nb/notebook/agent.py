@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 # %% auto #0
-__all__ = ['PIECE', 'START', 'pace_output', 'adopt_orphans', 'call_source']
+__all__ = ['PIECE', 'START', 'NOTE', 'TOOLS', 'pace_output', 'adopt_orphans', 'note_start', 'call_source', 'use_tool',
+           'tool_source']
 
 # %% ../../nbs/lib/notebook/81_agent.ipynb #2ebda5ca
 PIECE = 2**17
@@ -65,6 +68,40 @@ def adopt_orphans() -> None:
 
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
+# %% ../../nbs/lib/notebook/81_agent.ipynb #5b193867
+def note_start() -> None:
+    """Let the shell remember what the kernel had before the first cell."""
+    import builtins
+    import os
+    import signal
+    import sys
+    import threading
+
+    shell = __import__("IPython").get_ipython()
+    descriptors = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ()
+    files = {}
+    for number in descriptors:
+        try:
+            files[int(number)] = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:  # the one that lists
+            continue
+    maps = set()
+    if os.path.exists("/proc/self/maps"):
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as stream:
+            maps = {line.rstrip("\n").split(maxsplit=5)[-1] for line in stream}
+    shell._mlops_nb_start = {
+        "names": dict(shell.user_ns),
+        "environ": dict(os.environ),
+        "threads": set(threading.enumerate()),
+        "files": files,
+        "maps": maps,
+        "builtins": dict(vars(builtins)),
+        "signals": {number: signal.getsignal(number) for number in signal.valid_signals()},
+        "sys": {
+            name: getattr(sys, name) for name in ("stdout", "stderr", "excepthook", "displayhook")
+        },
+    }
+
 # %% ../../nbs/lib/notebook/81_agent.ipynb #c3fafea9
 def call_source(function: Callable[..., None], *arguments: Any) -> str:
     """Return an expression that calls `function` in a namespace of its own."""
@@ -75,3 +112,42 @@ def call_source(function: Callable[..., None], *arguments: Any) -> str:
 
 
 START = "\n".join((call_source(pace_output, PIECE), call_source(adopt_orphans)))
+NOTE = call_source(note_start)
+
+# %% ../../nbs/lib/notebook/81_agent.ipynb #995e224a
+TOOLS = (
+    "surroundings",
+    "outline",
+    "hindrances",
+    "imprint",
+    "freeze",
+    "saving",
+    "restoring",
+)
+"""The modules of this package that are sent to a kernel."""
+
+
+def use_tool(texts: Mapping[str, str], name: str, arguments: Sequence[Any]) -> None:
+    """Call the function `name`, like `saving.save`, with the modules as its first argument."""
+    import types
+
+    shell = __import__("IPython").get_ipython()
+    if not hasattr(shell, "_mlops_nb_tools"):
+        tools = types.SimpleNamespace()
+        for module, text in texts.items():
+            made = types.ModuleType(module)
+            exec(compile(text, f"<mlops_nb {module}>", "exec"), vars(made))
+            setattr(tools, module, made)
+        shell._mlops_nb_tools = tools
+    module, _, function = name.partition(".")
+    getattr(getattr(shell._mlops_nb_tools, module), function)(shell._mlops_nb_tools, *arguments)
+
+
+def tool_source(name: str, *arguments: Any) -> str:
+    """Return the source that lets a kernel call the function `name` of these modules."""
+    texts = {}
+    for module in TOOLS:
+        spec = find_spec(f"mlops_nb.notebook.{module}")
+        assert spec is not None and spec.origin is not None
+        texts[module] = Path(spec.origin).read_text(encoding="utf-8")
+    return call_source(use_tool, texts, name, arguments)

@@ -13,7 +13,7 @@ from typing import Any
 from .files import FileUse
 from .findings import Finding
 from .journal import Entry
-from .outcome import CellOutcome, Ending, Failure, Outcome, State
+from .outcome import CellOutcome, Ending, Failure, Outcome, Resumed, State
 from .prepare import Prepared
 from .report import Node, canonical, unfinished
 
@@ -57,6 +57,7 @@ class Course:
         self.current: int | None = None
         self.at = 0.0
         self.files: list[FileUse] = []
+        self._resumed: Entry | None = None
         self._ended: Entry | None = None
         self._cell_at = 0.0
 
@@ -73,8 +74,29 @@ class Course:
             self.cells[index] = replace(self.cells[index], state=entry["state"], **entry["took"])
         elif kind == "files":
             self.files += [FileUse(**use) for use in entry["files"]]
+        elif kind == "resumed":
+            self._resume(entry)
         elif kind == "ended":
             self._ended = entry
+
+    def _resume(self, entry: Entry) -> None:
+        """Note which cells are not run, and which are run again."""
+        self._resumed = entry
+        for index, cell in self.cells.items():
+            if index in entry["restored"]:
+                self.cells[index] = replace(cell, resumed="restored")
+            elif index in entry["replayed"]:
+                self.cells[index] = replace(cell, resumed="replayed")
+            else:
+                self.cells[index] = replace(cell, resumed="")
+
+    @property
+    def resumed(self) -> Resumed | None:
+        """What was made of the attempt that this one continues."""
+        if self._resumed is None:
+            return None
+        restored, replayed = len(self._resumed["restored"]), len(self._resumed["replayed"])
+        return Resumed(self._resumed["attempt"], restored, replayed, self._resumed["reason"])
 
     def stop(self, state: State) -> None:
         """Say that the running cell, if there is one, was stopped: nobody else could say so."""
@@ -133,6 +155,7 @@ class Course:
             files=tuple(self.files),
             files_left_out=said.get("files_left_out", 0),
             findings=tuple(Finding.from_json(one) for one in said.get("findings", ())),
+            resumed=self.resumed,
         )
 
     def _failure(self, ending: Ending) -> Failure:

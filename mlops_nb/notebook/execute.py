@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from .. import errors
 from ..core.files import refuse_unwritable
 from .interrupts import interrupts_put_off
-from .journal import JOURNAL
 from .limits import NO_LIMITS, Limits
 from .observer import Event as Event
 from .observer import Observer, Watch
@@ -30,6 +29,7 @@ from .report import stopped_output
 
 if TYPE_CHECKING:
     from mlops_nb.notebook.kernel import Launch
+    from mlops_nb.notebook.saver import Saver
     from mlops_nb.notebook.supervise import Watcher
 
 # %% auto #0
@@ -121,6 +121,7 @@ class Engine:
         launch: Launch,
         *,
         limits: Limits = NO_LIMITS,
+        saver: Saver | None = None,
         **traits: Any,
     ) -> tuple[Ending, str]:
         """Run `manager.nb` within `limits`; return how it ended and what the kernel logged.
@@ -128,18 +129,23 @@ class Engine:
         `traits` are settings of papermill's notebook client.
         """
         from mlops_nb.notebook.kernel import Kernel
+        from mlops_nb.notebook.saver import NotRestored
         from mlops_nb.notebook.supervise import run_to_end, supervise
 
         silent = logging.Logger("mlops_nb")
         silent.addHandler(logging.NullHandler())  # else warnings would go to standard error
         settings = {"iopub_timeout": 60, "log": silent} | traits
-        kernel = Kernel(launch, lambda km: _client_class()(manager, km=km, **settings))
-        try:
-            return run_to_end(supervise(kernel, watcher, limits)), kernel.log()
-        except KeyboardInterrupt:  # pressed again while the kernel was being ended
-            return CANCELLED, kernel.log()
-        finally:
-            kernel.close()
+        while True:
+            kernel = Kernel(launch, lambda km: _client_class()(manager, km=km, **settings))
+            try:
+                return run_to_end(supervise(kernel, watcher, limits, saver)), kernel.log()
+            except KeyboardInterrupt:  # pressed again while the kernel was being ended
+                return CANCELLED, kernel.log()
+            except NotRestored as why:
+                assert saver is not None
+                saver.give_up(why)  # in a fresh kernel, then
+            finally:
+                kernel.close()
 
     @classmethod
     def nb_kernel_name(cls, nb: Any, name: str | None = None) -> str:
@@ -250,14 +256,15 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     """
     redactor = Redactor(request.redact)
     prepared = prepare(request)
-    for path in (request.report, request.kept / JOURNAL):
-        refuse_unwritable(path)
+    refuse_unwritable(request.report)
+    refuse_unwritable(request.kept, may_be_directory=True)  # made by its journal, for nobody else
     prepare_papermill()
     import nbformat
 
     from mlops_nb.notebook.capture import Capture
     from mlops_nb.notebook.kernel import Launch, refuse_missing_kernel
     from mlops_nb.notebook.ledger import Ledger
+    from mlops_nb.notebook.saver import saver_for, whereabouts
 
     name = request.kernel or prepared.kernel
     refuse_missing_kernel(name, request.where)
@@ -266,10 +273,16 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     memory = request.limits.memory_bytes
     launch = Launch(name, request.cwd, request.environ, request.imports, memory, capture)
     with interrupts_put_off():  # but for the time in which cells run
-        observer = Observer(prepared, nb, request.kept, name, redactor, watch, capture)
+        facts = whereabouts(request)
+        observer = Observer(prepared, nb, request.kept, name, redactor, watch, capture, **facts)
+        saver = saver_for(request, prepared, name, observer)
         try:
-            ending, log = Engine.run(observer, observer, launch, limits=request.limits)
-            return _close(observer, request, ending, log)
+            limits = request.limits
+            ending, log = Engine.run(observer, observer, launch, limits=limits, saver=saver)
+            outcome = _close(observer, request, ending, log)
+            if saver:
+                saver.close()
+            return outcome
         except errors.UnwritablePath as why:
             raise observer.give_up(why) from None
 

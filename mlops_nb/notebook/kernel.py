@@ -23,7 +23,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from ..errors import KernelNotInstalled
-from .agent import START
+from .agent import NOTE, START
 from .capture import Capture
 from .family import LOOK_SECONDS, Family
 from .limits import GUARD_SECONDS, MemoryGuard
@@ -206,7 +206,7 @@ class Kernel:
             asked = (
                 self._launch.capture.invite(Path(self._folder.path)) if self._launch.capture else ""
             )
-            start = f"{START}\n{asked}"
+            start = f"{START}\n{asked}\n{NOTE}"
             self.client.kc.execute(start, silent=True, store_history=False, allow_stdin=False)
         elif self._launch.capture:
             self._launch.capture.decline("not the kernel of IPython")
@@ -246,6 +246,34 @@ class Kernel:
         except DeadKernelError:
             return self._death()
         return Ending("ok")
+
+    @property
+    def is_python(self) -> bool:
+        """Whether the kernel is IPython's own."""
+        return _is_ipykernel(self._manager)
+
+    async def ask(self, source: str, limit: float | None) -> Ending:
+        """Let the kernel run `source` between two cells, for at most `limit` seconds."""
+        job = asyncio.ensure_future(self._answer(source))
+        stopped = await _done_or_stopped(job, limit, self._gone)
+        if stopped in ("timeout", "cancelled"):
+            await self._interrupt(job)
+            return Ending(stopped, "interrupted")
+        if stopped:
+            await _let_go(job)
+            return self._death()
+        return Ending("ok")
+
+    async def _answer(self, source: str) -> None:
+        """Send `source`, and wait until it has run."""
+        question = self.client.kc.execute(
+            source, silent=True, store_history=False, allow_stdin=False, stop_on_error=False
+        )
+        while True:
+            with contextlib.suppress(queue.Empty):
+                reply = await self.client.kc.get_shell_msg(timeout=1)
+                if reply["parent_header"].get("msg_id") == question:
+                    return
 
     async def _interrupt(self, job: asyncio.Future[Any]) -> None:
         """Let a running cell raise `KeyboardInterrupt`, which shows where it was; then let go."""

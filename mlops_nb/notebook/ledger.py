@@ -157,6 +157,15 @@ class Ledger:
             self._undecided.clear()
         return tuple(uses.values())
 
+    def recall(self, uses: Iterable[FileUse]) -> None:
+        """Take the uses that an earlier execution has recorded for those of this one."""
+        for use in uses:
+            path = os.path.join(self._root, os.path.expanduser(use.path))
+            if self._declared is not None and self._is_amiss(path, use.mode):
+                finding = judge(use, path, self._declared, self.places)
+                self._found += [finding] if finding else []
+                self._made.update([path] if use.mode == "write" else [])
+
     def _use(self, path: str, mode: Mode, line: int) -> FileUse:
         """Return the record of a use."""
         counted = None if self._shift is None or not line else line + self._shift

@@ -9,7 +9,7 @@ import base64
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +19,13 @@ from ..core.files import write_atomic
 from ..errors import JournalLost, UnwritablePath
 from .capture import Capture
 from .course import Course
-from .journal import JOURNAL, VERSION, Journal
+from .files import FileUse
+from .journal import JOURNAL, VERSION, Entry, Journal
 from .outcome import Ending, Outcome, State
 from .outputs import OutputFilter, Said
 from .prepare import Prepared
 from .redaction import Redactor
+from .replay import show
 from .report import render
 from .resources import Meter, Usage
 
@@ -35,16 +37,18 @@ __all__ = ['Watch', 'Event', 'Observer']
 class Event:
     """A cell that started or finished: the `position`-th of `total` that are to run.
 
-    `number` is the author's number of the cell, `None` for the injected parameters.
+    `number` is the author's number of the cell, `None` for the injected parameters. An event of the
+    kind `resumed` says in its title what is made of an earlier attempt.
     """
 
-    kind: Literal["started", "finished"]
+    kind: Literal["started", "finished", "resumed"]
     number: int | None
     position: int
     total: int
     title: str
     state: State
     wall_seconds: float = 0.0
+    resumed: str = ""
 
 
 Watch = Callable[[Event], None]
@@ -53,7 +57,8 @@ Watch = Callable[[Event], None]
 class Observer:
     """Follow the execution of `prepared`, and keep what is known of it in `folder`.
 
-    `nb` is the notebook that the kernel fills in. It is papermill's notebook manager, too.
+    `nb` is the notebook that the kernel fills in; `facts` go into the journal's first entry. It is
+    papermill's notebook manager, too.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Observer:
         redactor: Redactor,
         watch: Watch,
         capture: Capture,
+        **facts: Any,
     ) -> None:
         self.nb, self.capture = nb, capture
         self._folder, self._redactor, self._watch = folder, redactor, watch
@@ -83,6 +89,7 @@ class Observer:
             "node": redactor.notebook(prepared.notebook),
             "numbers": prepared.numbers,
             "titles": [redactor.text(title) for title in prepared.titles],
+            **facts,
         }
         self._journal.append(began)
         self._course = Course(began, nb)
@@ -177,12 +184,50 @@ class Observer:
             except UnwritablePath as error:
                 self._lost = error  # the next tick says so; a kernel's message is no place to
 
+    @property
+    def files(self) -> Sequence[FileUse]:
+        """The files that cells have used so far."""
+        return self._course.files
+
+    def note(self, kind: str, **facts: Any) -> None:
+        """Write down what happened between cells."""
+        self._note(kind, **facts)
+
+    def resumed(
+        self, attempt: str, restored: tuple[int, ...], replayed: tuple[int, ...], reason: str
+    ) -> None:
+        """Write down which cells of an earlier attempt are of use, and why not more."""
+        facts = {"attempt": attempt, "restored": restored, "replayed": replayed, "reason": reason}
+        self._note("resumed", **facts)
+        total = len(self._course.cells)
+        what = str(self._course.resumed)
+        self._watch(Event("resumed", None, len(restored), total, what, "running"))
+
+    def copy(self, entry: Entry, client: Any) -> None:
+        """Take over an entry of an earlier attempt; its messages go to the notebook of `client`."""
+        facts = {key: value for key, value in entry.items() if key not in ("entry", "at")}
+        kind, index = entry["entry"], entry["cell"]
+        if kind == "message":
+            show(client, entry)
+        elif kind == "cell":
+            client.clear_before_next_output = False
+        elif kind == "files":
+            number = self._course.prepared.author_number(index)
+            facts["files"] = [{**use, "cell": number} for use in entry["files"]]
+            self.capture.ledger.recall(FileUse(**use) for use in facts["files"])
+        self._note(kind, **facts)
+        if kind == "cell_ended":
+            self._tell("finished", index)
+
     def _tell(self, kind: Literal["started", "finished"], index: int) -> None:
         """Tell whoever watches about a cell."""
         cells = self._course.cells
         cell, position = cells[index], list(cells).index(index) + 1
         title, took = self._course.prepared.titles[index], cell.wall_seconds
-        self._watch(Event(kind, cell.number, position, len(cells), title, cell.state, took))
+        event = Event(
+            kind, cell.number, position, len(cells), title, cell.state, took, cell.resumed
+        )
+        self._watch(event)
 
     def give_up(self, why: UnwritablePath) -> JournalLost:
         """Stop with what cannot be written, the journal or another file; return the error."""

@@ -17,7 +17,7 @@ from .findings import Finding
 from .limits import size_in_words
 
 # %% auto #0
-__all__ = ['State', 'CANCELLED', 'LAST_LINE', 'Ending', 'CellOutcome', 'Failure', 'Outcome', 'error_of']
+__all__ = ['State', 'CANCELLED', 'LAST_LINE', 'Ending', 'CellOutcome', 'Failure', 'Resumed', 'Outcome', 'error_of']
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #4dcc4243
 State = Literal[
@@ -54,7 +54,11 @@ CANCELLED = Ending("cancelled", "interrupted")
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #078f5b83
 @dataclass(frozen=True)
 class CellOutcome:
-    """What became of one code cell, and what it took."""
+    """What became of one code cell, and what it took.
+
+    `resumed` says of an execution that continued another one: the cell was not run, its state was
+    restored; or it was run again, though it had ended well before.
+    """
 
     number: int | None
     id: str
@@ -64,6 +68,7 @@ class CellOutcome:
     peak_memory_bytes: int | None = None
     read_bytes: int | None = None
     written_bytes: int | None = None
+    resumed: Literal["", "restored", "replayed"] = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,21 @@ class Failure:
     output: str = ""
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #8b375278
+@dataclass(frozen=True)
+class Resumed:
+    """The attempt that was continued, how many of its cells, and why not more."""
+
+    attempt: str
+    restored: int
+    replayed: int
+    reason: str = ""
+
+    def __str__(self) -> str:
+        cells = "1 cell" if self.restored == 1 else f"{self.restored} cells"
+        text = f"{cells} restored, {self.replayed} replayed"
+        return f"{text}: {self.reason}" if self.reason else text
+
+# %% ../../nbs/lib/notebook/60_outcome.ipynb #e02fbbac
 @dataclass(frozen=True)
 class Outcome:
     """What one execution of one notebook gave.
@@ -108,6 +128,7 @@ class Outcome:
     files: tuple[FileUse, ...] = ()
     files_left_out: int = 0
     findings: tuple[Finding, ...] = ()
+    resumed: Resumed | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as plain JSON values."""
@@ -125,7 +146,9 @@ class Outcome:
         error = Failure(**value["error"]) if value["error"] else None
         files = tuple(FileUse(**use) for use in value.get("files", ()))
         findings = tuple(Finding.from_json(finding) for finding in value.get("findings", ()))
-        known = {"cells": cells, "error": error, "files": files, "findings": findings}
+        resumed = Resumed(**value["resumed"]) if value.get("resumed") else None
+        known: dict[str, Any] = {"cells": cells, "error": error, "resumed": resumed}
+        known |= {"files": files, "findings": findings}
         return cls(**{**value, **known})
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #f784ac41

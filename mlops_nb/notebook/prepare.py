@@ -14,6 +14,7 @@ from typing import Any
 
 from .document import read_notebook, tagged_cell
 from .findings import Declared
+from .grounds import Grounds
 from .limits import NO_LIMITS, Limits
 from .report import Node, identified
 
@@ -60,6 +61,8 @@ class Request:
         What a stage declares of the files that it uses, for findings.
     strict
         Whether a finding is an error.
+    grounds
+        What its state depends on, for checkpoints; there are none without.
     """
 
     path: Path
@@ -78,6 +81,7 @@ class Request:
     imports: tuple[str, ...] = ()
     declared: Declared | None = None
     strict: bool = False
+    grounds: Grounds | None = None
 
     @property
     def where(self) -> str:

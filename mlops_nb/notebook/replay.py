@@ -19,7 +19,7 @@ from .outcome import Ending, Outcome
 from .report import Node
 
 # %% auto #0
-__all__ = ['KILLED', 'Replay']
+__all__ = ['KILLED', 'show', 'Replay']
 
 # %% ../../nbs/lib/notebook/88_replay.ipynb #2978a819
 class _Nobody:
@@ -57,6 +57,15 @@ def _message(entry: Entry) -> dict[str, Any]:
         "content": entry["content"],
         "buffers": [base64.b64decode(buffer) for buffer in entry.get("buffers", ())],
     }
+
+
+def show(client: Any, entry: Entry) -> None:
+    """Let the message of `entry` have its effect on the notebook of `client`."""
+    from nbclient import NotebookClient
+
+    cell = client.nb.cells[entry["cell"]]
+    # as nbclient takes it: a client of papermill would tell its manager again
+    NotebookClient.process_message(client, _message(entry), cell, entry["cell"])
 
 
 def _entries(path: Path) -> Iterator[Entry]:
@@ -105,8 +114,7 @@ class Replay:
     def _take(self, entry: Entry) -> None:
         """Let `entry` happen again."""
         if self._client and entry["entry"] == "message":
-            cell = self._client.nb.cells[entry["cell"]]
-            self._client.process_message(_message(entry), cell, entry["cell"])
+            show(self._client, entry)
         elif self._client and entry["entry"] == "cell":
             self._client.clear_before_next_output = False
         self.course.take(entry)

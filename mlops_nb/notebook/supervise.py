@@ -23,7 +23,7 @@ TICK_SECONDS = 0.2
 MOST_INTERRUPTS = 3
 
 # %% auto #0
-__all__ = ['TICK_SECONDS', 'MOST_INTERRUPTS', 'Watcher', 'supervise', 'run_to_end']
+__all__ = ['TICK_SECONDS', 'MOST_INTERRUPTS', 'Watcher', 'Saver', 'supervise', 'run_to_end']
 
 # %% ../../nbs/lib/notebook/86_supervise.ipynb #707a8432
 class Watcher(Protocol):
@@ -42,14 +42,26 @@ class Watcher(Protocol):
         """Do what is to be done from time to time; raise to stop the execution."""
 
 # %% ../../nbs/lib/notebook/86_supervise.ipynb #8e1aedc1
-async def supervise(kernel: Kernel, watcher: Watcher, limits: Limits = NO_LIMITS) -> Ending:
+class Saver(Protocol):
+    """Who may restore the state of the kernel before the first cell, and save it after each."""
+
+    async def before(self, kernel: Kernel, left: float | None) -> tuple[int, Ending]:
+        """Return which cell is to run first, and what became of the kernel."""
+
+    async def after(self, kernel: Kernel, index: int, left: float | None) -> Ending:
+        """Return what became of the kernel after the cell at `index`; `left` are seconds."""
+
+# %% ../../nbs/lib/notebook/86_supervise.ipynb #795224a9
+async def supervise(
+    kernel: Kernel, watcher: Watcher, limits: Limits = NO_LIMITS, saver: Saver | None = None
+) -> Ending:
     """Run every cell of the kernel's notebook; the kernel is gone when this returns."""
     deadline = None if limits.seconds is None else time.monotonic() + limits.seconds
     ticker = asyncio.ensure_future(_tick(watcher))
     ticker.add_done_callback(partial(_stop_if_failed, asyncio.current_task()))
     ending = CANCELLED  # also if it is cancelled between two steps
     try:
-        ending = await _start_and_run(kernel, watcher, limits, deadline)
+        ending = await _start_and_run(kernel, watcher, limits, deadline, saver)
         if ticker.done():
             ticker.result()  # raises what made the watcher give up
     finally:
@@ -59,7 +71,11 @@ async def supervise(kernel: Kernel, watcher: Watcher, limits: Limits = NO_LIMITS
 
 
 async def _start_and_run(
-    kernel: Kernel, watcher: Watcher, limits: Limits, deadline: float | None
+    kernel: Kernel,
+    watcher: Watcher,
+    limits: Limits,
+    deadline: float | None,
+    saver: Saver | None,
 ) -> Ending:
     """Start the kernel and run the cells."""
     ending = await kernel.start(_left(deadline))
@@ -67,16 +83,25 @@ async def _start_and_run(
         ending = _late(ending, limits.seconds)
     if ending.state == "ok":
         watcher.kernel_started(kernel.pid, kernel.language)
-        ending = await _run_cells(kernel, watcher, limits, deadline)
+        ending = await _run_cells(kernel, watcher, limits, deadline, saver)
         kernel.client.set_widgets_metadata()
     return ending
 
 
 async def _run_cells(
-    kernel: Kernel, watcher: Watcher, limits: Limits, deadline: float | None
+    kernel: Kernel,
+    watcher: Watcher,
+    limits: Limits,
+    deadline: float | None,
+    saver: Saver | None,
 ) -> Ending:
     """Run the cells in order until one does not end well."""
+    first, ending = await saver.before(kernel, _left(deadline)) if saver else (0, Ending("ok"))
+    if ending.state != "ok":
+        return ending
     for index, cell in enumerate(kernel.client.nb.cells):
+        if index < first:
+            continue
         watcher.cell_started(index)
         left = _left(deadline)
         is_last = left is not None and left <= (limits.cell_seconds or left)
@@ -84,6 +109,8 @@ async def _run_cells(
         if ending.state == "timeout":
             ending = _late(ending, limits.seconds if is_last else limits.cell_seconds)
         watcher.cell_ended(index, ending)
+        if saver and ending.state == "ok":
+            ending = await saver.after(kernel, index, _left(deadline))
         if ending.state != "ok":
             return ending
     return Ending("ok")

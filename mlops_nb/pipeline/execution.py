@@ -24,6 +24,7 @@ from ..notebook.prepare import Request
 from ..notebook.signature import Signature, read_signature
 from ..notebook.stage import is_stage, read_stage, refuse_outside
 from ..notebook.values import Binding, bind, parse_assignments, parse_untyped
+from .attempts import Resume, earlier_attempt, grounds
 from .dvcyaml import refuse_unseen
 from .kept import executions_folder, new_folder
 from .leaks import withdraw_leaks
@@ -148,6 +149,7 @@ def execute_order(
     limits: Limits = NO_LIMITS,
     strict: bool = False,
     watch: Watch = lambda event: None,
+    resume: Resume = "no",
 ) -> Outcome:
     """Execute what `order` says, and return the outcome.
 
@@ -161,6 +163,8 @@ def execute_order(
         Whether a stage fails that uses a file which it does not declare.
     watch
         Is called with each event of the execution, for progress.
+    resume
+        Whether to go on where the last attempt at it has ended.
 
     Raises
     ------
@@ -169,14 +173,16 @@ def execute_order(
         the notebook declares is not there at its end or would publish a secret; under `strict`,
         also if it used what it does not declare.
     UsageError
-        If the kernel is not installed or the report cannot be written; nothing was run.
+        If the kernel is not installed, the report cannot be written or there is nothing to resume;
+        nothing was run.
     """
     from mlops_nb.notebook.execute import execute
 
     if strict and order.project is None:
         what = f"{order.document.path}: only a stage declares the files that it uses"
         raise UsageError(what, hint="leave out `--strict`, or put it into nbs/pipeline")
-    request = replace(_request(order, kernel, limits), strict=strict)
+    earlier = earlier_attempt(order.project, order.document.path, order.report, resume)
+    request = replace(_request(order, kernel, limits, earlier), strict=strict)
     refuse_unwritable(order.report)
     for path in request.outputs:
         refuse_unwritable(order.root / path, may_be_directory=True)
@@ -190,7 +196,7 @@ def execute_order(
         raise
 
 
-def _request(order: Order, kernel: str | None, limits: Limits) -> Request:
+def _request(order: Order, kernel: str | None, limits: Limits, earlier: Path | None) -> Request:
     """Return what is asked of the notebook's executor."""
     secrets = _secret_values(order)
     return Request(
@@ -209,6 +215,7 @@ def _request(order: Order, kernel: str | None, limits: Limits) -> Request:
         partial=order.project is None,
         imports=libraries([order.document], order.project.root if order.project else None),
         declared=_declared(order),
+        grounds=grounds(order.root, order.signature, order.binding.values, earlier),
     )
 
 

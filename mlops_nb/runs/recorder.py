@@ -173,6 +173,10 @@ class Recorder:
 
         return Recorder(find_target, self._written)
 
+    def __reduce__(self) -> str | tuple[object, ...]:
+        # The one of this module is the same in every process; what it wrote is saved below.
+        return "record" if self is record else super().__reduce__()
+
     def _target(self, kind: TargetKind) -> Path:
         """Return where metrics or plots go."""
         found = self._find_target(kind)
@@ -211,3 +215,13 @@ def _declared_by_main(kind: TargetKind) -> Path | None:
 
 record = Recorder(_declared_by_main)
 """Record to the ports of the running notebook or script."""
+
+# %% ../../nbs/lib/runs/30_recorder.ipynb #0b9853e4
+def __checkpoint__() -> _Written:  # noqa: N807
+    """Return what was recorded."""
+    return record._written
+
+
+def __restore__(written: _Written) -> None:  # noqa: N807
+    """Go on after what was recorded."""
+    record._written = written

@@ -1,0 +1,82 @@
+"""A checkpoint costs a tenth at most, and what it holds of the outputs comes back."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_nb.notebook.basis import Late
+from mlops_nb.notebook.checkpoint import Allowance
+from mlops_nb.notebook.copies import copy_outputs, put_outputs_back
+from mlops_nb.pipeline.attempts import wanted
+
+steps = st.lists(st.tuples(st.floats(0, 100), st.booleans(), st.floats(0, 1)), max_size=40)
+
+
+@given(steps)
+def test_saving_takes_a_tenth_of_the_time_worked_at_most(
+    steps: list[tuple[float, bool, float]],
+) -> None:
+    allowance, worked, spent = Allowance(5.0), 0.0, 0.0
+    for seconds, saved, share in steps:
+        allowance.work(seconds)
+        worked += seconds
+        if allowance.seconds:
+            cost = allowance.seconds * (share if saved else 1.0)
+            allowance.spend(cost, saved=saved)
+            spent += cost
+    assert spent <= worked / 10 + 1e-6
+
+
+def test_short_cells_never_pay() -> None:
+    allowance = Allowance(5.0)
+    allowance.work(4.9)
+    assert not allowance.seconds
+
+
+FOREVER = time.monotonic() + 3600
+
+
+def test_outputs_are_put_back_as_they_were(tmp_path: Path) -> None:
+    place, copies = tmp_path / "work", tmp_path / "copies"
+    (place / "plots").mkdir(parents=True)
+    copies.mkdir()
+    for name in ("model", "plots/a.csv", "same"):
+        (place / name).write_text(name)
+    (place / "model").chmod(0o751)
+    outputs = ("model", "plots", "same", "absent")
+    copied = copy_outputs(place, outputs, copies, FOREVER)
+    assert [name for name, _, _ in copied] == ["model", "plots/a.csv", "same"]
+
+    cached = tmp_path / "cached"
+    os.link(place / "model", cached)  # as DVC may
+    (place / "model").write_text("changed in place, in the cache as well")
+    (place / "plots" / "a.csv").unlink()
+    before = (place / "same").stat()
+    assert put_outputs_back(place, copied, copies) == ""
+    assert (place / "model").read_text() == "model" and cached.read_text() != "model"
+    assert (place / "model").stat().st_mode & 0o777 == 0o751
+    assert (place / "plots" / "a.csv").read_text() == "plots/a.csv"
+    assert (place / "same").stat() == before
+
+    (copies / "0").write_text("tampered")
+    (place / "model").unlink()
+    assert "model is not what was written" in put_outputs_back(place, copied, copies)
+
+
+def test_copies_take_no_longer_than_they_may(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("x")
+    with pytest.raises(Late):
+        copy_outputs(tmp_path, ("model",), tmp_path, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("1", "if possible"), ("yes", "if possible"), ("0", "no"), ("", "no")]
+)
+def test_the_environment_asks_to_resume(said: str, meant: str) -> None:
+    assert wanted({"MLOPS_NB_RESUME": said}) == meant and wanted({}) == "no"
