@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import struct
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -68,7 +69,7 @@ MACHINES: Mapping[str, Machine] = MappingProxyType(
 
 def this_machine() -> Machine | None:
     """Return what is known of the machine at hand, `None` if nothing is."""
-    return MACHINES.get(platform.machine()) if os.uname().sysname == "Linux" else None
+    return MACHINES.get(platform.machine()) if sys.platform == "linux" else None
 
 # %% ../../nbs/lib/notebook/71_syscalls.ipynb #af68b99e
 _LOAD, _EQUALS, _HAS, _RETURN = 0x20, 0x15, 0x45, 0x06
