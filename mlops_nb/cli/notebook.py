@@ -119,6 +119,8 @@ def execute(
 
     limits = Limits(timeout, cell_timeout, parse_size(memory) if memory else None)
     order = order_notebook(notebook, assignments, output)
+    for note in order.notes:
+        click.echo(f"warning: {note}", err=True)
     if context.get_parameter_source("strict") == click.core.ParameterSource.ENVIRONMENT:
         strict = strict and order.project is not None  # nobody has asked it of this notebook
     asked: Resume = "yes" if resume else wanted(os.environ)

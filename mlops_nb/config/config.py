@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from .schema import MISSING
+from .schema import MISSING, Recipe
 from ..core.files import write_atomic
 from ..core.project import Project
 from ..core.yaml import load_yaml
-from ..errors import ConfigError, UnknownParameter, did_you_mean
+from ..errors import ConfigError, MlopsNbError, UnknownParameter, did_you_mean
 from ..notebook.ports import SECRET_PLACES
 from ..notebook.signature import Signature
-from ..notebook.stage import Stage
+from ..notebook.stage import Stage, read_stages
 from ..notebook.values import bind
 
 # %% auto #0
-__all__ = ['Config', 'make_config', 'read_config', 'read_section', 'write_config', 'read_conf_sha']
+__all__ = ['Config', 'make_config', 'read_config', 'read_section', 'write_config', 'read_conf_sha', 'is_older', 'older_error']
 
 # %% ../../nbs/lib/config/20_config.ipynb #e3e28324
 @dataclass(frozen=True)
@@ -139,6 +139,30 @@ def read_conf_sha(project: Project) -> str:
     if not project.params_file.is_file():
         return ""
     return str(_mapping(_written_form(project), "params.yaml").get("conf_sha", ""))
+
+
+def is_older(project: Project) -> bool:
+    """Return whether `params.yaml` was composed from other sources than there are now.
+
+    What is wrong with the sources is for others to say.
+    """
+    try:
+        written = project.params_file.stat().st_mtime_ns
+        sources = [*project.conf.rglob("*.yaml"), *project.pipeline.glob("*.ipynb")]
+        if all(path.stat().st_mtime_ns <= written for path in sources):
+            return False  # nearly always, and known without reading every notebook
+        stages = read_stages(project)
+        return read_conf_sha(project) != Recipe(project.conf, stages).sha
+    except (OSError, MlopsNbError):
+        return False
+
+
+def older_error() -> ConfigError:
+    """Return what is to be said of a `params.yaml` that is older than its sources."""
+    return ConfigError(
+        "params.yaml is older than conf/ or the parameters cells",
+        hint="run `dvc repro`, or `mlops-nb compose --write`",
+    )
 
 
 def _mapping(text: str, where: str) -> dict[Any, Any]:

@@ -166,11 +166,17 @@ class Course:
             number = None  # no cell is to blame
         elif self.cells[self.current].number is not None:
             filled = self.nb["cells"][self.current]
-            line = failing_line(filled["outputs"], filled["execution_count"])
+            line = self._failing_line(filled)
             lines = self.prepared.notebook["cells"][self.current]["source"].splitlines()
             source = lines[line - 1].strip() if line and line <= len(lines) else ""
             output = last_output(filled["outputs"])
         return Failure(name, message, number, line, source, ending.signal, output)
+
+    def _failing_line(self, filled: Any) -> int | None:
+        """Return the author's line at which the current cell raised."""
+        line = failing_line(filled["outputs"], filled["execution_count"])
+        shift = None if self.current is None else self.prepared.line_shift(self.current)
+        return None if line is None else line + (shift or 0)
 
     def _number(self) -> int | None:
         """Return the author's number of the current cell; injected values count as their cell."""

@@ -72,7 +72,7 @@ class Secret:
         """
         scheme, _, place = self.reference.partition(":")
         if scheme == "env":
-            if place not in os.environ:
+            if not os.environ.get(place):
                 raise UsageError(f"secret {self.reference} is not set", hint=f"export {place}=...")
             return os.environ[place]
         try:

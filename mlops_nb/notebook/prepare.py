@@ -187,7 +187,7 @@ def _tagged(cells: Sequence[Node], tag: str) -> int | None:
 
 
 def titles(cells: Sequence[Node]) -> tuple[str, ...]:
-    """Return what a reader calls each cell: the nearest heading above, else its first line."""
+    """Return what a reader calls each cell: the heading right above it, else its first line."""
     result, heading = [], ""
     for cell in cells:
         lines = [line.strip() for line in cell["source"].splitlines() if line.strip()]
@@ -195,4 +195,5 @@ def titles(cells: Sequence[Node]) -> tuple[str, ...]:
             headings = [line.lstrip("#").strip() for line in lines if line.startswith("#")]
             heading = headings[-1] if headings else heading
         result.append(heading or next(iter(lines), ""))
+        heading = "" if cell["cell_type"] == "code" else heading
     return tuple(result)

@@ -5,6 +5,7 @@
 # %% ../../nbs/lib/notebook/75_redaction.ipynb #6b5159df
 from __future__ import annotations
 
+import base64
 import copy
 import html
 import json
@@ -111,10 +112,12 @@ def _spellings(secret: str) -> set[str]:
     plain = {
         secret,
         repr(secret)[1:-1],
+        repr(secret.encode(errors="surrogateescape"))[2:-1],
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
     }
-    return plain | {page for text in plain for page in _in_html(text)} | _in_url(secret)
+    encoded = _in_url(secret) | _in_base64(secret)
+    return plain | {page for text in plain for page in _in_html(text)} | encoded
 
 
 def _is_number(text: str) -> bool:
@@ -146,6 +149,12 @@ def _in_url(text: str) -> set[str]:
     """Return `text` as it is quoted in a path, in one part of a path and in a form."""
     octets = text.encode(errors="surrogateescape")  # the environment may hold any bytes
     return {quote(octets), quote(octets, safe=""), quote_plus(octets)}
+
+
+def _in_base64(text: str) -> set[str]:
+    """Return `text` as it stands in a header, where it is all of what is encoded."""
+    octets = text.encode(errors="surrogateescape")
+    return {base64.b64encode(octets).decode(), base64.urlsafe_b64encode(octets).decode()}
 
 # %% ../../nbs/lib/notebook/75_redaction.ipynb #a53c0c1e
 class RedactedStream:

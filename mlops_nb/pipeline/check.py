@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config.config import read_conf_sha, read_config
+from ..config.config import older_error, read_conf_sha, read_config
 from ..config.schema import Recipe
 from ..core.project import Project, find_project
-from ..errors import CheckFailed, ConfigError, MlopsNbError, PipelineError
+from ..errors import CheckFailed, MlopsNbError, PipelineError
 from ..notebook.stage import Stage, read_stage, stage_files
 from .fingerprint import not_covered
 from .plan import refuse_out_of_step
@@ -84,9 +84,6 @@ def _config_findings(project: Project, stages: tuple[Stage, ...]) -> Iterator[Ml
 
         compose(project=project)  # says what is wrong in conf/, if anything is
         read_config(project, stages)
-        yield ConfigError(
-            "params.yaml is older than conf/ or the parameters cells",
-            hint="run `dvc repro`, or `mlops-nb compose --write`",
-        )
+        yield older_error()
     except MlopsNbError as error:
         yield error

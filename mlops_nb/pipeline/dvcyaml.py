@@ -20,7 +20,8 @@ from .merge import LISTS, Body, entry_path, merge
 from .yamledit import read_yaml, rewrite
 
 # %% auto #0
-__all__ = ['refuse_unseen', 'rendered', 'render', 'differences', 'differing_entry', 'SyncResult', 'sync']
+__all__ = ['refuse_unseen', 'rendered', 'render', 'differences', 'differing_entry', 'refuse_differing_entry', 'out_of_step',
+           'SyncResult', 'sync']
 
 # %% ../../nbs/lib/pipeline/45_dvcyaml.ipynb #483e5363
 def _plan_body(project: Project, stages: Sequence[Stage], code: ProjectCode | None) -> Body:
@@ -157,10 +158,10 @@ def differences(
     return tuple(_differing_stages(current, merge(current, wanted)))
 
 
-def differing_entry(project: Project, stage: Stage) -> tuple[str, ...]:
+def differing_entry(project: Project, stage: Stage) -> tuple[str, ...] | None:
     """Return one line for each way in which the entry of `stage` in `dvc.yaml` is out of step.
 
-    What other stages say does not matter; a stage without an entry has one difference.
+    `None` if there is no entry; what other stages say does not matter.
 
     Raises
     ------
@@ -171,8 +172,25 @@ def differing_entry(project: Project, stage: Stage) -> tuple[str, ...]:
     wanted = merge(current, {stage.name: _stage_body(project, stage)})
     alone = {"stages": {stage.name: wanted["stages"][stage.name]}}
     present = ((current or {}).get("stages") or {}).get(stage.name)
-    entry = {} if present is None else {stage.name: present}
-    return tuple(_differing_stages({"stages": entry}, alone))
+    if present is None:
+        return None
+    return tuple(_differing_stages({"stages": {stage.name: present}}, alone))
+
+
+def refuse_differing_entry(project: Project, stage: Stage) -> None:
+    """Raise a `PipelineError` if `dvc.yaml` has an entry for `stage` that its ports do not say."""
+    found = differing_entry(project, stage)
+    if found:
+        raise out_of_step(found)
+
+
+def out_of_step(found: Sequence[str]) -> PipelineError:
+    """Return the error that names the first differences of `found`."""
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return PipelineError(
+        f"dvc.yaml is out of step with the notebooks: {', '.join(found[:3])}{more}",
+        hint="run `mlops-nb pipeline sync`",
+    )
 
 
 @dataclass(frozen=True)

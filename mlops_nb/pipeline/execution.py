@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config.config import read_section
+from ..config.config import is_older, older_error, read_section
 from ..core.files import refuse_unwritable, write_atomic
 from ..core.project import Project, enclosing_project
 from ..errors import ExecutionError, NotebookError, PortError, UsageError
@@ -25,7 +25,7 @@ from ..notebook.signature import Signature, read_signature
 from ..notebook.stage import is_stage, read_stage, refuse_outside
 from ..notebook.values import Binding, bind, parse_assignments, parse_untyped
 from .attempts import Resume, earlier_attempt, grounds
-from .dvcyaml import refuse_unseen
+from .dvcyaml import refuse_differing_entry, refuse_unseen
 from .kept import executions_folder, new_folder
 from .leaks import withdraw_leaks
 from .libraries import libraries
@@ -39,7 +39,10 @@ __all__ = ['Order', 'order_stage', 'order_notebook', 'declared', 'execute_order'
 # %% ../../nbs/lib/pipeline/90_execution.ipynb #a6c68350
 @dataclass(frozen=True)
 class Order:
-    """One notebook to execute: its signature (if it has one), its values and its places."""
+    """One notebook to execute: its signature (if it has one), its values and its places.
+
+    `notes` are what the user should know of the values before they are used.
+    """
 
     name: str
     document: Document
@@ -48,6 +51,7 @@ class Order:
     root: Path
     report: Path
     project: Project | None
+    notes: tuple[str, ...] = ()
 
 
 def order_stage(
@@ -57,12 +61,16 @@ def order_stage(
     stage = read_stage(project, path)
     section = read_section(project, stage)
     refuse_unseen(stage, section)
+    refuse_differing_entry(project, stage)
     given = {**section, **parse_assignments(stage.signature, assignments)}
     binding = bind(stage.signature, given)
     refuse_outside(project, stage.signature, _port_paths(stage.signature, binding))
     _refuse_missing_inputs(project.root, stage.signature, binding)
     place = report or project.root / stage.report
-    return Order(stage.name, stage.document, stage.signature, binding, project.root, place, project)
+    notes = (str(older_error()),) if is_older(project) else ()
+    return Order(
+        stage.name, stage.document, stage.signature, binding, project.root, place, project, notes
+    )
 
 
 def order_notebook(

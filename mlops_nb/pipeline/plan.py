@@ -17,7 +17,7 @@ from ..core.project import Project
 from ..errors import PipelineError
 from ..notebook.stage import Stage, read_stages
 from .closure import ProjectCode
-from .dvcyaml import differences, refuse_unseen
+from .dvcyaml import differences, out_of_step, refuse_unseen
 from .fingerprint import code_fingerprints
 from .lock import locked_code, read_lock
 
@@ -68,8 +68,4 @@ def refuse_out_of_step(
     """Raise a `PipelineError` if `dvc.yaml` is not what the ports of `stages` say."""
     found = differences(project, stages, code)
     if found:
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-        raise PipelineError(
-            f"dvc.yaml is out of step with the notebooks: {', '.join(found[:3])}{more}",
-            hint="run `mlops-nb pipeline sync`",
-        )
+        raise out_of_step(found)

@@ -63,7 +63,7 @@ def stage_states(project: Project, stages: Iterable[Stage]) -> Mapping[str, Stag
     states: dict[str, StageState] = {}
     for stage in known:
         ran = lock.get(stage.name)
-        reasons = ["dvc.yaml is out of step"] if differing_entry(project, stage) else []
+        reasons = ["dvc.yaml is out of step"] if differing_entry(project, stage) != () else []
         reasons += ["never run"] if ran is None else _changes(stage, lock, fingerprints, config)
         if ran is not None:
             reasons += [str(r) for r in files.stale.get(stage.name, ()) if r.kind in _OF_FILES]

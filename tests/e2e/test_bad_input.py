@@ -229,3 +229,22 @@ def test_stage_named_twice_is_refused(shop: Shop) -> None:
     write_stage(shop.path("nbs/pipeline/40_train.ipynb"), "Train", "seed: int = 0")
 
     assert "is also" in refused(shop, "plan")
+
+
+def test_a_stage_whose_entry_in_dvc_yaml_is_not_what_its_ports_say_is_not_run(shop: Shop) -> None:
+    shop.replace("dvc.yaml", "models/model.json", "models/other.json")
+    line = refused(shop, "execute", TRAIN)
+
+    assert line.startswith("error: dvc.yaml is out of step with the notebooks: train.outs")
+    assert "run `mlops-nb pipeline sync`" in line
+
+
+def test_values_older_than_conf_are_used_with_a_warning(shop: Shop) -> None:
+    assert "older" not in shop.tool("execute", TRAIN).stderr
+    shop.replace("conf/config.yaml", "rows: 20", "rows: 30")
+    done = shop.tool("execute", TRAIN)
+
+    assert done.stderr.splitlines()[0] == (
+        "warning: params.yaml is older than conf/ or the parameters cells;"
+        " run `dvc repro`, or `mlops-nb compose --write`"
+    )

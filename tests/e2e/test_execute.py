@@ -355,3 +355,11 @@ def test_papermill_hands_the_settings_of_its_client_to_the_engine(
     with pytest.raises(PapermillExecutionError):
         execute_notebook(request.path, tmp_path / "out.ipynb", None, "mlops_nb", allow_errors=True)
     assert outputs_of(tmp_path / "out.ipynb")[-1][0]["text"] == "after\n"
+
+
+def test_the_line_of_an_error_is_the_authors_also_below_empty_lines(request_for: Make) -> None:
+    request = request_for("\n\nx = 1\n1 / 0\n")
+    with pytest.raises(errors.CellFailed):
+        execute(request)
+    error = outcome_of(request)["error"]
+    assert (error["line"], error["source"]) == (4, "1 / 0")

@@ -55,3 +55,9 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="cannot be read"):
         Secret(f"file:{tmp_path / 'key'}").reveal()
+
+
+def test_an_empty_environment_variable_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMPTY_TOKEN", "")
+    with pytest.raises(UsageError, match="secret env:EMPTY_TOKEN is not set"):
+        Secret("env:EMPTY_TOKEN").reveal()

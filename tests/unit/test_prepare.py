@@ -7,7 +7,7 @@ import pytest
 
 from mlops_nb.errors import NotebookError
 from mlops_nb.notebook.document import read_document
-from mlops_nb.notebook.prepare import Prepared, Request, prepare
+from mlops_nb.notebook.prepare import Prepared, Request, prepare, titles
 from mlops_nb.notebook.report import canonical
 
 
@@ -111,3 +111,11 @@ def test_metadata_of_another_shape_is_left_out(tmp_path: Path, name: str, value:
     assert ready.kernel == "python3" and name not in ready.notebook["metadata"]
     assert name not in ready.notebook["cells"][0]["metadata"]
     assert canonical(ready.notebook)
+
+
+def test_a_heading_is_the_title_of_the_cell_below_it_and_others_go_by_their_first_line() -> None:
+    def cell(kind: str, source: str) -> dict[str, str]:
+        return {"cell_type": kind, "source": source}
+
+    cells = [cell("markdown", "# Load"), cell("code", "a = 1"), cell("code", "\nb = 2\nc = 3")]
+    assert titles(cells) == ("Load", "Load", "b = 2")

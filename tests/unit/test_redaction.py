@@ -2,6 +2,7 @@
 
 import html
 import json
+from base64 import b64encode
 from urllib.parse import quote, quote_plus
 
 import nbformat
@@ -167,3 +168,11 @@ def test_a_secret_is_found_as_a_number(secret: str, value: object, shown: object
     output = {"data": {"application/json": value}, "metadata": {"n": value}}
     redacted = redactor.output(output)
     assert redacted["data"]["application/json"] == redacted["metadata"]["n"] == shown
+
+
+def test_a_secret_is_known_as_bytes_and_in_base64() -> None:
+    secret = 'sek"ret-9931&v\u00e4lue'
+    redactor = Redactor([secret])
+    for shown in (repr(secret.encode()), b64encode(secret.encode()).decode()):
+        assert MASK in redactor.text(f"Authorization: {shown}")
+        assert "9931" not in redactor.text(shown)
