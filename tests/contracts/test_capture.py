@@ -7,7 +7,6 @@ import os
 import sqlite3
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -255,23 +254,6 @@ def test_threads_and_processes_open_side_by_side(level: str, run: Run) -> None:
 def test_more_files_than_anybody_reads_are_counted(run: Run) -> None:
     outcome = run("for i in range(1200):\n    open(f'{i}.txt', 'w').close()")
     assert len(outcome.files) == 1000 and outcome.files_left_out == 200
-
-
-def test_a_process_that_outlives_the_kernel_goes_on_opening_files(run: Run, tmp_path: Path) -> None:
-    code = (
-        "import time\nfor i in range(100):\n    time.sleep(.1)\n"
-        "    open('alive', 'w').write(str(i))\n    if i and open('stop').read(): break\n"
-        "open('done', 'w').write('well')"
-    )
-    project = tmp_path / "project"
-    (project / "stop").write_text("")
-    run(f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {code!r}],"
-        "start_new_session=True, stderr=open('trouble', 'w'))")  # fmt: skip
-    (project / "stop").write_text("now")
-    deadline = time.monotonic() + 60
-    while not (project / "done").exists():
-        assert time.monotonic() < deadline, (project / "trouble").read_text()
-        time.sleep(0.1)
 
 
 def test_a_notebook_within_a_notebook_is_seen_as_far_as_python_goes(

@@ -254,6 +254,38 @@ def test_it_works_without_privileges() -> None:
     assert done.stdout == "0 ['/etc/hostname', '/nowhere']\n", done.stderr
 
 
+OUTLIVING = """
+import array, os, socket, sys
+from mlops_nb.notebook.listener import Listener
+from mlops_nb.notebook.syscalls import program, this_machine
+from mlops_nb.notebook.tracer import install_filter
+machine = this_machine()
+code, (ours, theirs), (told, tell) = program(machine), socket.socketpair(), os.pipe()
+pid = os.fork()
+if not pid:
+    rights = array.array("i", [install_filter(code, machine.seccomp)])
+    theirs.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    os.close(rights[0])
+    os.read(told, 1)
+    for _ in range(100):
+        open("/etc/hostname").close()
+    os._exit(0)
+_, (listener, ), _, _ = socket.recv_fds(ours, 1, 1)
+one = Listener(listener, machine, pid, lambda heard: print("heard"))
+before = len(os.listdir("/proc/self/fd"))
+one.close(0.05)
+os.write(tell, b"x")
+print(os.waitpid(pid, 0)[1], before - len(os.listdir("/proc/self/fd")))
+"""
+
+
+def test_a_process_that_outlives_its_listener_goes_on_opening_files() -> None:
+    command = [sys.executable, "-c", OUTLIVING]
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=60)
+    assert done.stdout == "0 3\n", done.stderr  # the listener, and both ends of its pipe
+
+
 # The switch and the log
 
 
