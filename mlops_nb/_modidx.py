@@ -2000,6 +2000,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                 'mlops_nb/pipeline/repro.py'),
                                          'mlops_nb.pipeline.repro._refusal': ( 'lib/pipeline/repro.html#_refusal',
                                                                                'mlops_nb/pipeline/repro.py'),
+                                         'mlops_nb.pipeline.repro._remove_torn_locks': ( 'lib/pipeline/repro.html#_remove_torn_locks',
+                                                                                         'mlops_nb/pipeline/repro.py'),
                                          'mlops_nb.pipeline.repro.reproduce': ( 'lib/pipeline/repro.html#reproduce',
                                                                                 'mlops_nb/pipeline/repro.py')},
             'mlops_nb.pipeline.schedule': { 'mlops_nb.pipeline.schedule.Rehearsal': ( 'lib/pipeline/schedule.html#rehearsal',

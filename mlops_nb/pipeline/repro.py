@@ -134,8 +134,20 @@ def reproduce(
             worker.stdin.flush()
             told = _listen(worker.stdout, follow)
         if not told.over:
+            _remove_torn_locks(project)
             raise _refusal(told, worker.returncode, interruptions, log)
     return told.result()
+
+
+def _remove_torn_locks(project: Project) -> None:
+    """Remove DVC's list of locked files if its writer was killed over it: DVC would fail on it."""
+    path = project.root / ".dvc" / "tmp" / "rwlock"
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        path.unlink()
+    except OSError:
+        pass  # there is none
 
 
 @contextlib.contextmanager

@@ -54,14 +54,14 @@ def hold(path: str) -> int | None:
     return None
 
 
-def sweep(where: str) -> None:
-    """Remove our folders in `where` whose makers are gone."""
+def sweep(where: str, prefix: str = PREFIX) -> None:
+    """Remove our folders in `where` whose makers are gone, of those that begin with `prefix`."""
     names: list[str] = []
     with contextlib.suppress(OSError):  # it may be written to, but not be read
         names = os.listdir(where)
     for name in names:
         path = os.path.join(where, name)
-        if name.startswith(PREFIX) and _is_ours(path):
+        if name.startswith(prefix) and _is_ours(path):
             _remove_if_free(path)
 
 

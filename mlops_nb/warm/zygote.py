@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .folder import hold, sweep
 from .kernel import OUTDATED, REFUSED, be_spare
 from .loop import Loop, adopt_orphans, die_with_parent, own_children
 from .place import KERNEL_FOLDER, KERNELS
@@ -137,15 +138,19 @@ class Zygote(Loop):
         self._uses += 1
 
     def _fork_kernel(self) -> Child:
-        """Fork a spare kernel."""
+        """Fork a spare kernel, whose folder is locked for as long as it lives."""
+        sweep(self._folder, KERNEL_FOLDER)
         ours, theirs = socket.socketpair()
         folder = tempfile.mkdtemp(prefix=KERNEL_FOLDER, dir=self._folder)
+        lock = hold(folder)
         pid = self.fork()
         if pid == 0:
             ours.close()
             for child in self._children.values():
                 child.close()
             be_spare(theirs, folder, self._loaded, self._snapshot)
+        if lock is not None:
+            os.close(lock)
         theirs.close()
         self._children[pid] = Child(pid, folder, ours)
         return self._children[pid]

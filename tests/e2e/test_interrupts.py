@@ -156,10 +156,11 @@ def test_dvc_repro_is_interrupted_with_its_stage(
         terminal.press(CTRL_C)
         time.sleep(0.3)
     assert terminal.end() != 0
-    assert b"cell 4: interrupted" in terminal.shown, terminal.shown
+    if presses == 1:  # after a second one, DVC may let go of the terminal first
+        assert b"cell 4: interrupted" in terminal.shown, terminal.shown
     newest = sorted(shop.path(".mlops_nb/executions").iterdir())[-1]
-    assert json.loads((newest / "outcome.json").read_text())["state"] == "cancelled"
     until(lambda: not workers(shop.root), "everything to end")
+    assert json.loads((newest / "outcome.json").read_text())["state"] == "cancelled"
     (shop.path("begun")).unlink()
     shop.replace("nbs/pipeline/20_train.ipynb", PATIENT.replace("\n", ";"), "import json")
     assert shop.repro("train") <= {"plan", "train"}
