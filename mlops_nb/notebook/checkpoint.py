@@ -96,9 +96,9 @@ async def _elsewhere(function: Callable[..., Value], *arguments: Any) -> Value:
 class Keeper:
     """Make checkpoints of one execution in `folder`, and tell its `observer`."""
 
-    def __init__(self, present: Present, folder: Path, observer: Any, secret: bool) -> None:
+    def __init__(self, present: Present, folder: Path, observer: Any, never: str) -> None:
         self._present, self._folder, self._observer = present, folder / "checkpoint", observer
-        self._why_never = "the notebook has a secret, which would be in it" if secret else ""
+        self._why_never = never
         self._allowance = Allowance(present.grounds.seconds)
         self._begun, self._clock = time.time_ns(), time.monotonic()
         self._said, self._number = "", 0
@@ -122,7 +122,7 @@ class Keeper:
         allowed = self._allowance.seconds
         seconds = allowed if left is None else min(allowed, left)
         ending, begun = Ending("ok"), time.monotonic()
-        if seconds and index in self._present.prepared.runnable and not self._why_never:
+        if seconds and index in self._present.prepared.runnable[:-1] and not self._why_never:
             self._why_never = "" if kernel.is_python else "only kernels of IPython can be saved"
             draft = self._folder / "draft"
             try:

@@ -83,11 +83,11 @@ class Saver:
         folder: Path,
         observer: Any,
         resumption: Resumption | None,
-        secret: bool,
+        never: str,
     ) -> None:
         self._present, self._folder, self._observer = present, folder, observer
         self._resumption = resumption
-        self._keeper = Keeper(present, folder, observer, secret)
+        self._keeper = Keeper(present, folder, observer, never)
         if resumption:
             self._tell(resumption)
 
@@ -162,4 +162,7 @@ def saver_for(request: Request, prepared: Prepared, kernel: str, observer: Any) 
     present = Present(prepared, request.grounds, request.cwd, kernel, environ)
     earlier = request.grounds.earlier
     resumption = plan(earlier, present) if earlier else None
-    return Saver(present, request.kept, observer, resumption, bool(request.redact))
+    never = "the notebook has a secret, which would be in it" if request.redact else ""
+    if request.limits.memory_bytes:
+        never = never or "saving takes memory, which has a limit"
+    return Saver(present, request.kept, observer, resumption, never)

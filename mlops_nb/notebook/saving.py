@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # %% auto #0
-__all__ = ['write_answer', 'save']
+__all__ = ['DEPTH', 'write_answer', 'save']
 
 # %% ../../nbs/lib/notebook/77_saving.ipynb #017ee605
 _HISTORY = ("_i", "_ii", "_iii", "_i00")
@@ -30,10 +30,15 @@ def write_answer(path: str, facts: Mapping[str, Any]) -> None:
         json.dump(facts, stream)
 
 
+DEPTH = 3000
+"""How deep values may be nested that are saved."""
+
+
 def save(tools: Any, state_file: str, answer: str, seconds: float, limit: int) -> None:
     """Write the state of this kernel to `state_file`, and to `answer` what came of it."""
     shell = __import__("IPython").get_ipython()
-    begun = time.monotonic()
+    begun, depth = time.monotonic(), sys.getrecursionlimit()
+    sys.setrecursionlimit(min(depth, DEPTH))  # a pickler that goes deeper ends the process
     try:
         facts = _save(tools, shell, state_file, begun + seconds, limit)
     except KeyboardInterrupt:
@@ -42,6 +47,8 @@ def save(tools: Any, state_file: str, answer: str, seconds: float, limit: int) -
         facts = {"refused": f"the state cannot be written ({error.strerror or error})"}
     except Exception as error:
         facts = {"refused": str(error) or type(error).__name__}
+    finally:
+        sys.setrecursionlimit(depth)
     write_answer(answer, facts)
 
 

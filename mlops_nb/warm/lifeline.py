@@ -32,8 +32,9 @@ class Lifeline:
 
     def tie(self, group: int) -> None:
         """Let the process group `group`, which has their end, die with us."""
+        # Ours of the two copies of their end stays open: what the group leaves when its leader has
+        # ended on its own has no other.
         tie(self.theirs, group)
-        self._theirs.close()
 
     def bind(self, group: int) -> None:
         """Let the process group `group`, which has no end and knows of nothing, die with us."""
