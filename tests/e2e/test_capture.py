@@ -50,6 +50,7 @@ def test_an_undeclared_input_is_a_warning_with_cell_line_and_remedy(shop: Shop) 
 def test_what_is_declared_is_not_named(shop: Shop) -> None:
     shop.path("data/extra.csv").write_text("1")
     add(shop, "open(extra).read()", parameters='extra: In = "data/extra.csv"\n')
+    shop.tool("pipeline", "sync")
 
     assert findings(shop.tool("execute", TRAIN, "--strict").stderr) == []
 

@@ -509,6 +509,7 @@ def typed(shop: Shop) -> Shop:
     config += "  day: 2014-02-03\n  optimizer: {name: adam, rate: 1e-05}\n  place: elsewhere\n"
     shop.path("conf/config.yaml").write_text(config)
     shop.tool("compose", "--write")
+    shop.tool("pipeline", "sync")
     return shop
 
 
