@@ -303,10 +303,20 @@ class KernelKilled(ExecutionError):
 
     exit_code = 3
 
-    def __init__(self, notebook: str, cell: int | None, cause: str, *, report: Path | None) -> None:
+    def __init__(
+        self,
+        notebook: str,
+        cell: int | None,
+        cause: str,
+        *,
+        report: Path | None,
+        after: int | None = None,
+    ) -> None:
         self.notebook, self.cause = notebook, cause
         super().__init__(
-            f"{notebook}, {_place(cell)}: the kernel died ({cause})", report=report, cell=cell
+            f"{notebook}, {_place(cell, after)}: the kernel died ({cause})",
+            report=report,
+            cell=cell,
         )
 
 
@@ -315,9 +325,17 @@ class ExecutionTimeout(ExecutionError):
 
     exit_code = 124
 
-    def __init__(self, notebook: str, cell: int | None, cause: str, *, report: Path | None) -> None:
+    def __init__(
+        self,
+        notebook: str,
+        cell: int | None,
+        cause: str,
+        *,
+        report: Path | None,
+        after: int | None = None,
+    ) -> None:
         self.notebook, self.cause = notebook, cause
-        super().__init__(f"{notebook}, {_place(cell)}: {cause}", report=report, cell=cell)
+        super().__init__(f"{notebook}, {_place(cell, after)}: {cause}", report=report, cell=cell)
 
 
 class ExecutionCancelled(ExecutionError):
@@ -325,14 +343,25 @@ class ExecutionCancelled(ExecutionError):
 
     exit_code = 130
 
-    def __init__(self, notebook: str, cell: int | None, *, report: Path | None) -> None:
+    def __init__(
+        self,
+        notebook: str,
+        cell: int | None,
+        *,
+        report: Path | None,
+        after: int | None = None,
+    ) -> None:
         self.notebook = notebook
-        super().__init__(f"{notebook}, {_place(cell)}: interrupted", report=report, cell=cell)
+        super().__init__(
+            f"{notebook}, {_place(cell, after)}: interrupted", report=report, cell=cell
+        )
 
 
-def _place(cell: int | None) -> str:
-    """Return where in its run a notebook was."""
-    return f"cell {cell}" if cell else "before the first cell"
+def _place(cell: int | None, after: int | None = None) -> str:
+    """Return where in its run a notebook was: in a cell, or between `after` and the next one."""
+    if cell:
+        return f"cell {cell}"
+    return f"after cell {after}" if after else "before the first cell"
 
 # %% ../nbs/lib/00_errors.ipynb #a22ef0a5
 class StagesFailed(MlopsNbError):

@@ -104,12 +104,15 @@ class Trials:
         It is the target of one execution, or of several that go on side by side.
         """
         executions = [self.start() for _ in range(beside)]
-        pid = None
+        pid, deadline = None, time.monotonic() + QUIET_SECONDS
         while pid is None and any(one.process.poll() is None for one in executions):
             pid = target(executions[0])
+            assert time.monotonic() < deadline, f"nothing to kill: {workers(self._base)}"
         time.sleep(self.random.uniform(0, within))
         try:
-            os.kill(pid or 0, signal.SIGKILL)
+            if pid is None:
+                raise ProcessLookupError
+            os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             self.seen["too late"] += 1
         return [self.check(execution) for execution in executions]

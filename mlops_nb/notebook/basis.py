@@ -20,7 +20,7 @@ from .prepare import Prepared
 
 # %% auto #0
 __all__ = ['VOLATILE', 'Mark', 'cell_digests', 'changed_cell', 'environ_digests', 'files_in', 'mark_of', 'Late', 'file_digest',
-           'Basis', 'value_digests', 'Present']
+           'Basis', 'value_digests', 'Unreadable', 'Present']
 
 # %% ../../nbs/lib/notebook/79_basis.ipynb #62aec0a9
 def cell_digests(prepared: Prepared) -> tuple[str, ...]:
@@ -132,6 +132,10 @@ def value_digests(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: digest(repr(value)) for name, value in values.items()}
 
 
+class Unreadable(Exception):
+    """Why it is not known on what modules a state rests."""
+
+
 @dataclass(frozen=True)
 class Present:
     """The present to which a basis is compared."""
@@ -154,16 +158,29 @@ class Present:
         yield changed_cell(self.prepared, basis.cells)
         environ = environ_digests(self.environ, basis.salt)
         yield _change("the environment variable {} has changed", basis.environ, environ)
-        yield _change("{} has changed", basis.modules, self.grounds.code(self.sources(basis)))
+        try:
+            yield _change("{} has changed", basis.modules, self.modules(basis))
+        except Unreadable as why:
+            yield str(why)
         files = {name: file_digest(self.cwd / name) for name in basis.files}
         yield _change("{} has changed", basis.files, files)
         inputs = {os.path.relpath(p, self.cwd) for p in files_in(self.cwd, self.grounds.inputs)}
         yield _change("{} is new", {}, dict.fromkeys(sorted(inputs - basis.files.keys()), ""))
 
-    def sources(self, basis: Basis) -> list[str]:
-        """Return the sources of the cells that `basis` is of."""
+    def modules(self, basis: Basis) -> Mapping[str, str]:
+        """Return the digests of the modules that the cells import which `basis` is of.
+
+        Raises
+        ------
+        Unreadable
+            If one does not parse; a later cell may be the only one to import it.
+        """
         indexes = self.prepared.runnable[: len(basis.cells)]
-        return [self.prepared.notebook["cells"][index]["source"] for index in indexes]
+        sources = [self.prepared.notebook["cells"][index]["source"] for index in indexes]
+        try:
+            return self.grounds.code(sources)
+        except Exception as error:
+            raise Unreadable(f"the modules cannot be read ({error})") from None
 
 
 def _change(phrase: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:

@@ -25,7 +25,7 @@ from .tracer import LOG, MARK_BYTES, MARKS
 from ..warm.wire import peer, refuse_stranger
 
 # %% auto #0
-__all__ = ['Level', 'SWITCH', 'CALL_SECONDS', 'wanted', 'Marks', 'read_log', 'Capture']
+__all__ = ['Level', 'SWITCH', 'CALL_SECONDS', 'DESCRIPTORS', 'wanted', 'Marks', 'read_log', 'Capture']
 
 # %% ../../nbs/lib/notebook/77_capture.ipynb #3a231a11
 Level = Literal["full", "python only", "off"]
@@ -103,6 +103,7 @@ class Capture:
         if self._wanted == "off":
             return ""
         self._folder, address = folder, str(folder / "files.sock")
+        self._read = self._lost = 0
         self.level = "off"
         try:
             self._server = socket.socket(socket.AF_UNIX)
@@ -151,16 +152,20 @@ class Capture:
         self.ledger.settle(noise, facts["home"])
         skipped = beginnings(path for path in noise if not holds(path, root))
         reason, machine, pid = facts["reason"], this_machine(), peer(kernel)[0]
-        refused = reason or _unreadable(pid)
-        _say(kernel, {"refused": refused, "skipped": skipped})
+        with contextlib.ExitStack() as reserve:
+            refused = reason or _unreadable(pid) or _reserve_descriptors(reserve)
+            if refused:
+                self.level, self.reason = "python only", refused
+            _say(kernel, {"refused": refused, "skipped": skipped})
+            if not refused:
+                kernel.recv(1, socket.MSG_PEEK)  # it has installed the filter, or it cannot
         if not refused and machine is not None:
             data, descriptors, _, _ = socket.recv_fds(kernel, 1, 1, socket.MSG_CMSG_CLOEXEC)
             if descriptors:
                 self._listen(descriptors[0], machine, pid)
                 return
-            refused = _hear(kernel, data)["reason"]
+            self.level, self.reason = "python only", _hear(kernel, data)["reason"]
             _say(kernel, {})
-        self.level, self.reason = "python only", refused
 
     def _listen(self, descriptor: int, machine: Machine, pid: int) -> None:
         """Begin to answer the kernel."""
@@ -173,6 +178,12 @@ class Capture:
             line = self._marks.line(heard.raw) if self._marks else 0
             if line:
                 self.ledger.note(Open(heard.path, heard.flags, line, state_of(heard.path)))
+
+    def begin_cell(self, cell: int | None, shift: int | None) -> None:
+        """Begin a cell: see `Ledger.begin`."""
+        if self.level == "python only" and self._folder is not None:
+            _, self._read, self._lost = read_log(self._folder / "opens", self._read)
+        self.ledger.begin(cell, shift)
 
     def end_cell(self) -> tuple[FileUse, ...]:
         """Return the files that the cell has used, once its end is known."""
@@ -198,7 +209,7 @@ class Capture:
         }
 
     def close(self) -> None:
-        """Let go of the kernel, which has ended."""
+        """Let go of the kernel, which has ended; another one may be invited then."""
         if self._server is not None:
             with contextlib.suppress(OSError):
                 self._server.shutdown(socket.SHUT_RDWR)
@@ -209,6 +220,24 @@ class Capture:
             self._listener.close()
         if self._marks is not None:
             self._marks.close()
+        self._server = self._thread = self._listener = self._marks = None
+
+
+DESCRIPTORS = 8
+"""How many file descriptors it takes to listen to a kernel, or to let another process do so."""
+
+
+def _reserve_descriptors(reserve: contextlib.ExitStack) -> str:
+    """Keep in `reserve` what listening will take; return why that is not possible, or nothing.
+
+    A kernel that was told to wait for answers and gets none would hang.
+    """
+    try:
+        for _ in range(DESCRIPTORS):
+            reserve.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return f"listening takes file descriptors: {error.strerror}"
+    return ""
 
 
 def _unreadable(pid: int) -> str:

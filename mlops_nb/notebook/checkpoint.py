@@ -21,6 +21,7 @@ from mlops_nb.notebook.basis import (
     Late,
     Mark,
     Present,
+    Unreadable,
     cell_digests,
     environ_digests,
     file_digest,
@@ -202,9 +203,9 @@ class Keeper:
         files = dict(self._files(deadline))
         basis = Basis(cells, values, present.kernel, environ, salt, {}, files)
         try:
-            modules = self._grounds.code(present.sources(basis))
-        except Exception as error:  # a later cell may be what does not parse
-            raise Refused(f"the modules cannot be read ({error})") from None
+            modules = present.modules(basis)
+        except Unreadable as why:
+            raise Refused(str(why)) from None
         self._refuse_newer(modules)
         return Basis.from_json(basis.to_json() | {"modules": modules})
 

@@ -5,9 +5,11 @@
 # %% ../../nbs/lib/notebook/79_copies.ipynb #dbc98be8
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,14 @@ __all__ = ['copy_outputs', 'put_outputs_back']
 
 # %% ../../nbs/lib/notebook/79_copies.ipynb #e6fc4869
 def copy_outputs(cwd: Path, outputs: tuple[str, ...], folder: Path, deadline: float) -> list[Any]:
-    """Copy the files that are there to `folder`; return path, mode and checksum of each."""
-    copied: list[Any] = []
+    """Copy the files that are there to `folder`; return path, mode and checksum of each.
+
+    Directories come first, without a checksum.
+    """
+    copied: list[Any] = [
+        [os.path.relpath(place, cwd), stat.S_IMODE(place.stat().st_mode), None]
+        for place in _directories(cwd, outputs)
+    ]
     for place in files_in(cwd, outputs):
         if place.is_file():
             copy = folder / str(len(copied))
@@ -34,15 +42,39 @@ def copy_outputs(cwd: Path, outputs: tuple[str, ...], folder: Path, deadline: fl
     return copied
 
 
-def put_outputs_back(cwd: Path, copied: list[Any], folder: Path) -> str:
-    """Write the files that are not as they were; return why that is not possible."""
+def _directories(cwd: Path, outputs: tuple[str, ...]) -> Iterator[Path]:
+    """Yield each directory that is, or is in, one of `outputs`, parents first."""
+    for place in (cwd / output for output in outputs):
+        if place.is_dir():
+            yield place
+            yield from sorted(inner for inner in place.rglob("*") if inner.is_dir())
+
+
+def put_outputs_back(cwd: Path, outputs: tuple[str, ...], copied: list[Any], folder: Path) -> str:
+    """Make `outputs` what they were when they were copied; return why that is not possible.
+
+    What a later cell has written there goes.
+    """
     for number, (name, mode, sha256) in enumerate(copied):
         place, copy = cwd / name, folder / str(number)
-        if file_digest(place) == sha256:
-            continue
-        if file_digest(copy) != sha256:
-            return f"the copy of {name} is not what was written"
-        place.unlink(missing_ok=True)  # a new file: the old one may be a link into DVC's cache
-        write_atomic(place, copy.read_bytes())
-        place.chmod(mode)
+        if sha256 is None:
+            place.mkdir(parents=True, exist_ok=True)
+        elif file_digest(place) != sha256:
+            if file_digest(copy) != sha256:
+                return f"the copy of {name} is not what was written"
+            place.unlink(missing_ok=True)  # a new file: the old one may be a link into DVC's cache
+            write_atomic(place, copy.read_bytes())
+            place.chmod(mode)
+    _remove_others(cwd, outputs, {name for name, _, _ in copied})
     return ""
+
+
+def _remove_others(cwd: Path, outputs: tuple[str, ...], known: set[str]) -> None:
+    """Remove what is in `outputs` and is not `known`."""
+    for place in files_in(cwd, outputs):
+        if os.path.relpath(place, cwd) not in known:
+            place.unlink(missing_ok=True)
+    for place in reversed(list(_directories(cwd, outputs))):
+        if os.path.relpath(place, cwd) not in known:
+            with contextlib.suppress(OSError):  # something that is no file is in it
+                place.rmdir()

@@ -184,4 +184,8 @@ class Course:
 
     def _place(self) -> str:
         """Return where the run is, in words."""
-        return f"cell {self._number()}" if self._number() else "the start of the kernel"
+        number = self._number()
+        if self.current is None or number is None:
+            return "the start of the kernel"
+        is_over = self.cells[self.current].state == "ok"
+        return f"after cell {number}" if is_over else f"cell {number}"

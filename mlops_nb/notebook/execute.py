@@ -130,15 +130,16 @@ class Engine:
         """
         from mlops_nb.notebook.kernel import Kernel
         from mlops_nb.notebook.saver import NotRestored
-        from mlops_nb.notebook.supervise import run_to_end, supervise
+        from mlops_nb.notebook.supervise import TimeBudget, run_to_end, supervise
 
         silent = logging.Logger("mlops_nb")
         silent.addHandler(logging.NullHandler())  # else warnings would go to standard error
         settings = {"iopub_timeout": 60, "log": silent} | traits
+        budget = TimeBudget(limits)
         while True:
             kernel = Kernel(launch, lambda km: _client_class()(manager, km=km, **settings))
             try:
-                return run_to_end(supervise(kernel, watcher, limits, saver)), kernel.log()
+                return run_to_end(supervise(kernel, watcher, budget, saver)), kernel.log()
             except KeyboardInterrupt:  # pressed again while the kernel was being ended
                 return CANCELLED, kernel.log()
             except NotRestored as why:
@@ -275,8 +276,8 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     with interrupts_put_off():  # but for the time in which cells run
         facts = whereabouts(request)
         observer = Observer(prepared, nb, request.kept, name, redactor, watch, capture, **facts)
-        saver = saver_for(request, prepared, name, observer)
         try:
+            saver = saver_for(request, prepared, name, observer)
             limits = request.limits
             ending, log = Engine.run(observer, observer, launch, limits=limits, saver=saver)
             outcome = _close(observer, request, ending, log)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 # %% auto #0
@@ -59,6 +62,22 @@ _MARKS = {
 }  # fmt: skip
 
 
+_DETACHED: tuple[type, ...] = (
+    io.TextIOWrapper, memoryview, type({}.keys()), type({}.values()), type({}.items()),
+    type(OrderedDict().keys()), type(OrderedDict().values()), type(OrderedDict().items()),
+    tempfile.TemporaryDirectory, tempfile.SpooledTemporaryFile,
+)  # fmt: skip
+"""What cloudpickle or pickle makes something else of, or what a directory depends on."""
+
+
+def _added_in_turn(one: Iterable[Any]) -> set[Any]:
+    """Return the set that reading a pickle of `one` makes."""
+    made = set()
+    for item in one:
+        made.add(item)
+    return made
+
+
 class _Variables:
     """Stand for the global variables of the notebook."""
 
@@ -82,7 +101,7 @@ class Arrays:
     def __init__(self, numpy: Any) -> None:
         self._numpy = numpy
         self._inside: dict[int, Any] = {}
-        self._owners: dict[bool, dict[int, Any]] = {True: {}, False: {}}
+        self._users: dict[int, tuple[Any, str | int]] = {}
 
     def note_table(self, reduced: Any, depth: int = 6) -> None:
         """Remember the arrays among the parts of a table."""
@@ -99,15 +118,17 @@ class Arrays:
         """Return how `array` is saved, `NotImplemented` for the usual way."""
         owner = self._owner(array)
         is_inside = id(array) in self._inside
+        is_plain = type(array) is self._numpy.ndarray and not isinstance(owner, self._numpy.memmap)
         if is_inside or array.flags.writeable:
-            if id(owner) in self._owners[not is_inside]:
-                raise Refusal("an array and a table are on the same memory")
-            self._owners[is_inside][id(owner)] = owner
+            user = "tables" if is_inside else "arrays" if is_plain else id(array)
+            if self._users.setdefault(id(owner), (owner, user))[1] != user:
+                raise Refusal("two objects of different types are on the same memory")
         if isinstance(owner, self._numpy.memmap):
             if owner.mode in ("r+", "w+"):
                 raise Refusal(f"the file {owner.filename} is written through memory")
             return NotImplemented
-        if is_inside or owner is array or not array.flags.writeable or not array.size:
+        is_whole = owner is array or not array.flags.writeable or not array.size
+        if is_inside or is_whole or not is_plain:
             return NotImplemented
         return self._view(array, owner)
 
@@ -123,9 +144,9 @@ class Arrays:
     def _view(self, array: Any, owner: Any) -> Any:
         """Return how to look at the memory of `owner` again."""
         whole = owner if owner.flags.c_contiguous else owner.T
-        if array.dtype.hasobject or not whole.flags.c_contiguous or type(array) is not type(owner):
-            if array.dtype.hasobject:
-                raise Refusal("two arrays of objects are on the same memory")
+        if array.dtype.hasobject:
+            raise Refusal("two arrays of objects are on the same memory")
+        if not whole.flags.c_contiguous:
             return NotImplemented
         offset = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
         return self._numpy.ndarray, (array.shape, array.dtype, whole, offset, array.strides)
@@ -151,24 +172,26 @@ def freezer(cloudpickle: Any) -> Any:
                 return getattr, (dataclasses, _MARKS[id(obj)])
             if id(obj) in self._owners and not isinstance(obj, type):
                 return self.owned(*self._owners[id(obj)]).__reduce__()
+            if isinstance(obj, _DETACHED):
+                raise Refusal(f"a {type(obj).__qualname__} cannot be saved")
             if self._arrays is not None:
-                if hasattr(obj, "__array_interface__") and type(obj).__module__ == "numpy":
-                    if getattr(obj, "shape", None) is not None and hasattr(obj, "strides"):
-                        return self._array(obj)
+                if isinstance(obj, sys.modules["numpy"].ndarray):
+                    return self._arrays.reduce(obj)
                 if type(obj).__module__.startswith("pandas.") and not isinstance(obj, type):
                     return self._table(obj)
             return super().reducer_override(obj)
+
+        def reorders(self) -> bool:
+            """Return whether a set that was saved will be iterated in another order."""
+            return any(
+                isinstance(obj, set | frozenset) and list(obj) != list(_added_in_turn(obj))
+                for _, obj in self.memo.copy().values()
+            )
 
         def owned(self, module: str, name: str) -> Owned:
             """Return what stands for an object that a module owns."""
             self.borrowed.add((module, name))
             return Owned(module, name)
-
-        def _array(self, obj: Any) -> Any:
-            numpy = sys.modules["numpy"]
-            if self._arrays is None or not isinstance(obj, numpy.ndarray):  # a number
-                return NotImplemented
-            return self._arrays.reduce(obj)
 
         def _table(self, obj: Any) -> Any:
             try:
@@ -198,7 +221,10 @@ def culprit(make: Any, variables: Mapping[str, Any], deadline: float) -> Iterato
     """Yield a phrase for each variable that cannot be pickled by what `make` returns."""
     for name, value in variables.items():
         try:
-            make(Writer(None, deadline, sys.maxsize)).dump(value)
+            pickler = make(Writer(None, deadline, sys.maxsize))
+            pickler.dump(value)
+            if pickler.reorders():
+                yield f"`{name}`: a set would come back in another order"
         except Refusal as refusal:
             if time.monotonic() > deadline:
                 return

@@ -91,6 +91,9 @@ def _mappings(start: Mapping[str, Any]) -> Iterator[str]:
                     yield f"the file {os.path.relpath(path)} is written through memory"
 
 # %% ../../nbs/lib/notebook/72_hindrances.ipynb #2edb7899
+_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+
+
 def _python(shell: Any, start: Mapping[str, Any]) -> Iterator[str]:
     """Yield a phrase for what cells have changed in the interpreter."""
     for name in ("stdout", "stderr", "excepthook", "displayhook"):
@@ -99,6 +102,8 @@ def _python(shell: Any, start: Mapping[str, Any]) -> Iterator[str]:
     for number, handler in start["signals"].items():
         if signal.getsignal(number) != handler:
             yield f"the handler of signal {int(number)} has been replaced"
+    if any(any(signal.getitimer(kind)) for kind in _TIMERS):
+        yield "a timer is running"
     known = start["builtins"]
     for name, value in vars(builtins).items():
         if name != "_" and (name not in known or known[name] != value):
@@ -120,8 +125,9 @@ def _libraries() -> Iterator[str]:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         yield "the GPU is in use"
-    if "tensorflow" in sys.modules:
-        yield "tensorflow keeps a state of its own"
+    for name in ("tensorflow", "duckdb"):
+        if name in sys.modules:
+            yield f"{name} keeps a state of its own"
 
 
 def hindrances(shell: Any, start: Mapping[str, Any]) -> Iterator[str]:

@@ -25,10 +25,12 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from ..errors import KernelNotInstalled
 from .agent import NOTE, START
 from .capture import Capture
+from .channel import ShellChannel, greet
 from .family import LOOK_SECONDS, Family
 from .limits import GUARD_SECONDS, MemoryGuard
-from .outcome import Ending, State
+from .outcome import Ending
 from .resources import OomCounter
+from .waiting import done_or_stopped, end_of, let_go
 from ..warm.folder import HeldFolder
 from ..warm.place import sockets_fit
 from ..warm.process import UNKNOWN_STATUS
@@ -42,8 +44,7 @@ SHUTDOWN_SECONDS = 10.0
 """How long a kernel may take to flush its files and run its exit hooks before it is killed."""
 
 # %% auto #0
-__all__ = ['INTERRUPT_SECONDS', 'LAST_WORDS_SECONDS', 'SHUTDOWN_SECONDS', 'ECHO_SECONDS', 'START_SECONDS', 'EXIT', 'Launch',
-           'refuse_missing_kernel', 'Kernel']
+__all__ = ['INTERRUPT_SECONDS', 'LAST_WORDS_SECONDS', 'SHUTDOWN_SECONDS', 'EXIT', 'Launch', 'refuse_missing_kernel', 'Kernel']
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #23fa3e59
 @dataclass(frozen=True)
@@ -97,43 +98,6 @@ def _own_provisioner(
     manager.provisioner = provisioner
     return provisioner
 
-# %% ../../nbs/lib/notebook/85_kernel.ipynb #5a176bc4
-ECHO_SECONDS = 0.1
-START_SECONDS = 60.0
-
-
-async def _greet(
-    client: Any, manager: AsyncKernelManager, seconds: float = START_SECONDS
-) -> Mapping[str, Any]:
-    """Wait until both channels work; return the `language_info` of the kernel."""
-    language: Mapping[str, Any] | None = None
-    heard = False
-    deadline = time.monotonic() + seconds
-    while language is None or not heard:
-        if not await manager.is_alive():
-            raise RuntimeError("the kernel ended before it answered")
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"the kernel does not answer within {seconds:g} s")
-        question = client.kernel_info() if language is None or not heard else ""
-        heard = await _hears(client, question) or heard
-        while language is None and await client.shell_channel.msg_ready():
-            reply = await client.get_shell_msg(timeout=0)
-            language = reply["content"].get("language_info")
-    while await client.shell_channel.msg_ready():
-        await client.get_shell_msg(timeout=0)
-    return language
-
-
-async def _hears(client: Any, question: str) -> bool:
-    """Return whether an echo of `question` is published before long."""
-    with contextlib.suppress(queue.Empty):
-        while True:
-            message = await client.get_iopub_msg(timeout=ECHO_SECONDS)
-            if message["parent_header"].get("msg_id") == question:
-                if message["content"].get("execution_state") == "idle":
-                    return True
-    return False
-
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #a959b6cb
 EXIT = """
 def _exit(shell):
@@ -176,7 +140,7 @@ class Kernel:
     async def start(self, limit: float | None) -> Ending:
         """Start the kernel and wait until it answers, at most `limit` seconds."""
         job = asyncio.ensure_future(self._start())
-        stopped = await _done_or_stopped(job, limit)
+        stopped = await done_or_stopped(job, limit)
         if stopped:
             job.cancel()
             await asyncio.wait({job})
@@ -198,10 +162,11 @@ class Kernel:
         self._process = getattr(self._manager.provisioner, "process", None)
         self._gone = asyncio.ensure_future(self._watch())
         self.client.kc = self._manager.client()
+        self.client.kc.shell_channel_class = ShellChannel
         self.client.kc.start_channels(stdin=False, hb=False, control=False)
         self.client.kc.allow_stdin = False
         patience = self.client.startup_timeout
-        self.language = await _greet(self.client.kc, self._manager, patience)
+        self.language = await greet(self.client.kc, self._manager, patience)
         if _is_ipykernel(self._manager):  # whose shell does one thing after the other
             asked = (
                 self._launch.capture.invite(Path(self._folder.path)) if self._launch.capture else ""
@@ -217,7 +182,7 @@ class Kernel:
         self._family = Family(self.pid)
         if self._launch.memory_bytes is not None:
             self._guard = MemoryGuard(self.pid, self._launch.memory_bytes)
-        gone = _end_of(self.pid)
+        gone = end_of(self.pid)
         while not gone.done():
             await asyncio.wait({gone}, timeout=GUARD_SECONDS if self._guard else LOOK_SECONDS)
             self._family.look()
@@ -228,10 +193,10 @@ class Kernel:
         """Run one cell for at most `limit` seconds; say how it ended."""
         job = asyncio.ensure_future(self.client.async_execute_cell(cell, index))
         assert self._gone is not None
-        stopped = await _done_or_stopped(job, limit, self._gone)
+        stopped = await done_or_stopped(job, limit, self._gone)
         if stopped == "killed:signal":
-            await _done_or_stopped(job, LAST_WORDS_SECONDS)
-            await _let_go(job)
+            await done_or_stopped(job, LAST_WORDS_SECONDS)
+            await let_go(job)
             return self._death()
         if stopped:
             await self._interrupt(job)
@@ -255,12 +220,12 @@ class Kernel:
     async def ask(self, source: str, limit: float | None) -> Ending:
         """Let the kernel run `source` between two cells, for at most `limit` seconds."""
         job = asyncio.ensure_future(self._answer(source))
-        stopped = await _done_or_stopped(job, limit, self._gone)
+        stopped = await done_or_stopped(job, limit, self._gone)
         if stopped in ("timeout", "cancelled"):
             await self._interrupt(job)
             return Ending(stopped, "interrupted")
         if stopped:
-            await _let_go(job)
+            await let_go(job)
             return self._death()
         return Ending("ok")
 
@@ -279,8 +244,8 @@ class Kernel:
         """Let a running cell raise `KeyboardInterrupt`, which shows where it was; then let go."""
         with contextlib.suppress(RuntimeError, OSError):
             await self._manager.interrupt_kernel()
-        await _done_or_stopped(job, INTERRUPT_SECONDS)
-        await _let_go(job)
+        await done_or_stopped(job, INTERRUPT_SECONDS)
+        await let_go(job)
 
     def _death(self, otherwise: str = "") -> Ending:
         """Say what the kernel died of."""
@@ -317,7 +282,7 @@ class Kernel:
         job = asyncio.ensure_future(self._end(graceful=graceful))
         cut = False
         while not job.done():
-            if await _done_or_stopped(job, None) and self._family:
+            if await done_or_stopped(job, None) and self._family:
                 cut = cut or graceful
                 self._family.end()
         job.result()
@@ -345,11 +310,13 @@ class Kernel:
 
     def close(self) -> None:
         """Remove what is left: processes that the kernel has started, its sockets, its log."""
-        if self._family:
-            self._family.end()
-        if self._launch.capture:
-            self._launch.capture.close()
-        self._folder.remove()
+        try:
+            if self._family:
+                self._family.end()
+            if self._launch.capture:
+                self._launch.capture.close()
+        finally:
+            self._folder.remove()
 
 
 def _signal_name(number: int) -> str:
@@ -358,53 +325,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-# %% ../../nbs/lib/notebook/85_kernel.ipynb #7fd5b0b4
-async def _done_or_stopped(
-    job: asyncio.Future[Any], limit: float | None, gone: asyncio.Future[None] | None = None
-) -> State | None:
-    """Wait for `job`; return why the wait was given up, or `None` if it is done.
-
-    `gone` is the end of the process that does the job.
-    """
-    try:
-        jobs = {job} if gone is None else {job, gone}
-        await asyncio.wait(jobs, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task:
-            task.uncancel()
-        return "cancelled"
-    if job.done():
-        return None
-    return "killed:signal" if gone is not None and gone.done() else "timeout"
-
-
-async def _let_go(job: asyncio.Future[Any]) -> None:
-    """Cancel `job`; what it raises is in the cell's outputs."""
-    job.cancel()
-    await asyncio.wait({job})
-    job.cancelled() or job.exception()
-
-
-def _end_of(pid: int) -> asyncio.Future[None]:
-    """Return a future that is done when process `pid` has ended."""
-    loop = asyncio.get_running_loop()
-    ended = loop.create_future()
-    try:
-        descriptor = os.pidfd_open(pid)
-    except (AttributeError, OSError):  # no Linux: nbclient looks every second
-        return ended
-
-    def note() -> None:
-        if not ended.done():
-            ended.set_result(None)
-
-    loop.add_reader(descriptor, note)
-
-    def close(_: object) -> None:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-
-    ended.add_done_callback(close)
-    return ended

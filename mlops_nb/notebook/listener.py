@@ -54,10 +54,15 @@ class Listener:
         self._descriptor, self._machine, self._pid, self._hear = descriptor, machine, pid, hear
         with contextlib.suppress(OSError):  # Linux 6.6: whoever asks hands over its processor
             fcntl.ioctl(descriptor, SET_FLAGS, _SAME_PROCESSOR)
-        self._wake = os.pipe()
         self._memory: int | None = None
-        self._thread = threading.Thread(target=self._run, name="mlops-nb-files", daemon=True)
-        self._thread.start()
+        try:
+            self._wake = os.pipe()
+            self._thread = threading.Thread(target=self._run, name="mlops-nb-files", daemon=True)
+            self._thread.start()
+        except (OSError, RuntimeError):  # no descriptor or no thread left: the kernel is to go on
+            _hand_over(descriptor)
+            os.close(descriptor)
+            raise
 
     def _run(self) -> None:
         """Answer until the last process is gone, or somebody else takes over."""

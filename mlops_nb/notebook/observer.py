@@ -110,7 +110,7 @@ class Observer:
             if self._meter:
                 self._meter.begin()
             prepared = self._course.prepared
-            self.capture.ledger.begin(prepared.author_number(index), prepared.line_shift(index))
+            self.capture.begin_cell(prepared.author_number(index), prepared.line_shift(index))
             self._note("cell", cell=index)
             self._tell("started", index)
 

@@ -130,6 +130,11 @@ class Outcome:
     findings: tuple[Finding, ...] = ()
     resumed: Resumed | None = None
 
+    @property
+    def last_done(self) -> int | None:
+        """The author's number of the last cell that ended well."""
+        return max((c.number for c in self.cells if c.number and c.state == "ok"), default=None)
+
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as plain JSON values."""
         lists = {
@@ -196,8 +201,9 @@ def _error_of(
         return errors.CellFailed(
             where, cell or 0, line, source, name, failure.message, report=report
         )
+    after = outcome.last_done
     if outcome.state == "timeout":
-        return errors.ExecutionTimeout(where, cell, failure.message, report=report)
+        return errors.ExecutionTimeout(where, cell, failure.message, report=report, after=after)
     if outcome.state == "cancelled":
-        return errors.ExecutionCancelled(where, cell, report=report)
-    return errors.KernelKilled(where, cell, failure.message, report=report)
+        return errors.ExecutionCancelled(where, cell, report=report, after=after)
+    return errors.KernelKilled(where, cell, failure.message, report=report, after=after)

@@ -5,7 +5,9 @@
 # %% ../../nbs/lib/notebook/72_outline.ipynb #2832d5e8
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import logging
 import os
 import platform
@@ -48,11 +50,25 @@ def _name_of(value: Any) -> str:
 
 
 def _settings(shell: Any) -> list[str]:
-    """Return the settings that change what a cell shows."""
+    """Return the settings that change what a cell shows or does."""
     names = ("float_format", "max_seq_length", "max_width", "pprint")
     plain = shell.display_formatter.formatters["text/plain"]
-    interactivity = f"ast_node_interactivity = {shell.ast_node_interactivity}"
-    return [f"{name} = {getattr(plain, name)}" for name in names] + [interactivity]
+    facts = {name: getattr(plain, name) for name in names} | {
+        "ast_node_interactivity": shell.ast_node_interactivity,
+        "xmode": shell.InteractiveTB.mode,
+        "gc.isenabled": gc.isenabled(),
+        "gc.threshold": gc.get_threshold(),
+        "captured warnings": logging._warnings_showwarning is not None,  # type: ignore[attr-defined]
+        "exit hooks": atexit._ncallbacks(),
+        "socket.timeout": _called("socket", "getdefaulttimeout"),
+        "matplotlib.backend": str(_called("matplotlib", "get_backend")).lower(),
+    }
+    return [f"{name} = {value}" for name, value in facts.items()]
+
+
+def _called(module: str, function: str) -> Any:
+    """Return what a function of a module says, nothing if the module is not imported."""
+    return getattr(sys.modules[module], function)() if module in sys.modules else None
 
 
 def outline(shell: Any) -> dict[str, list[str]]:

@@ -31,7 +31,7 @@ class NotRestored(Exception):
 
 
 async def restore(
-    kernel: Kernel, resumption: Resumption, cwd: Path, answer: Path, left: float | None
+    kernel: Kernel, resumption: Resumption, present: Present, answer: Path, left: float | None
 ) -> Ending:
     """Give `kernel` the state of the checkpoint, and the project its files, in the time `left`.
 
@@ -53,7 +53,8 @@ async def restore(
         )
     facts: Mapping[str, str] = json.loads(answer.read_text(encoding="utf-8"))
     answer.unlink()
-    why = facts["refused"] or put_outputs_back(cwd, entry["outputs"], place)
+    outputs = present.cwd, present.grounds.outputs, entry["outputs"], place
+    why = facts["refused"] or put_outputs_back(*outputs)
     if why:
         raise NotRestored(why)
     return ending
@@ -98,7 +99,7 @@ class Saver:
         if resumption is None or resumption.entry is None:
             return 0, Ending("ok")
         answer = self._folder / "answer.json"
-        ending = await restore(kernel, resumption, self._present.cwd, answer, left)
+        ending = await restore(kernel, resumption, self._present, answer, left)
         if ending.state != "ok":
             return 0, ending
         kernel.client.record_timing = False  # what is shown again was not shown now

@@ -97,6 +97,8 @@ def _write_variables(
     owned = {name: _borrow(pickler, value, owners) for name, value in variables.items()}
     try:
         pickler.dump(_state(tools, shell, owned, start))
+        if pickler.reorders():
+            raise ValueError("a set would come back in another order")
     except tools.freeze.Refusal:
         raise
     except Exception as error:

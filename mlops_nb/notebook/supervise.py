@@ -23,7 +23,7 @@ TICK_SECONDS = 0.2
 MOST_INTERRUPTS = 3
 
 # %% auto #0
-__all__ = ['TICK_SECONDS', 'MOST_INTERRUPTS', 'Watcher', 'Saver', 'supervise', 'run_to_end']
+__all__ = ['TICK_SECONDS', 'MOST_INTERRUPTS', 'Watcher', 'Saver', 'TimeBudget', 'supervise', 'run_to_end']
 
 # %% ../../nbs/lib/notebook/86_supervise.ipynb #707a8432
 class Watcher(Protocol):
@@ -52,16 +52,47 @@ class Saver(Protocol):
         """Return what became of the kernel after the cell at `index`; `left` are seconds."""
 
 # %% ../../nbs/lib/notebook/86_supervise.ipynb #795224a9
+class TimeBudget:
+    """The time that an execution has, from here on, for all kernels that it takes."""
+
+    def __init__(self, limits: Limits = NO_LIMITS) -> None:
+        self._limits = limits
+        self._end = None if limits.seconds is None else time.monotonic() + limits.seconds
+
+    @property
+    def left(self) -> float | None:
+        """The seconds left for everything, `None` without limit."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    @property
+    def for_cell(self) -> tuple[float | None, float | None]:
+        """The seconds left for the next cell, and what was allowed for what ends them."""
+        left, alone = self.left, self._limits.cell_seconds
+        if left is not None and left <= (alone or left):
+            return left, self._limits.seconds
+        return alone, alone
+
+    def late(self, ending: Ending) -> Ending:
+        """Return an ending that says what was allowed, if it is one by time."""
+        return _late(ending, self._limits.seconds)
+
+
+def _late(ending: Ending, allowed: float | None) -> Ending:
+    """Return an ending that says what was `allowed`, if it is one by time."""
+    if ending.state != "timeout" or allowed is None:
+        return ending
+    return replace(ending, cause=f"not finished after {allowed:g} s")
+
+# %% ../../nbs/lib/notebook/86_supervise.ipynb #4d3b230e
 async def supervise(
-    kernel: Kernel, watcher: Watcher, limits: Limits = NO_LIMITS, saver: Saver | None = None
+    kernel: Kernel, watcher: Watcher, budget: TimeBudget, saver: Saver | None = None
 ) -> Ending:
     """Run every cell of the kernel's notebook; the kernel is gone when this returns."""
-    deadline = None if limits.seconds is None else time.monotonic() + limits.seconds
     ticker = asyncio.ensure_future(_tick(watcher))
     ticker.add_done_callback(partial(_stop_if_failed, asyncio.current_task()))
     ending = CANCELLED  # also if it is cancelled between two steps
     try:
-        ending = await _start_and_run(kernel, watcher, limits, deadline, saver)
+        ending = await _start_and_run(kernel, watcher, budget, saver)
         if ticker.done():
             ticker.result()  # raises what made the watcher give up
     finally:
@@ -71,59 +102,36 @@ async def supervise(
 
 
 async def _start_and_run(
-    kernel: Kernel,
-    watcher: Watcher,
-    limits: Limits,
-    deadline: float | None,
-    saver: Saver | None,
+    kernel: Kernel, watcher: Watcher, budget: TimeBudget, saver: Saver | None
 ) -> Ending:
     """Start the kernel and run the cells."""
-    ending = await kernel.start(_left(deadline))
-    if ending.state == "timeout":
-        ending = _late(ending, limits.seconds)
+    ending = budget.late(await kernel.start(budget.left))
     if ending.state == "ok":
         watcher.kernel_started(kernel.pid, kernel.language)
-        ending = await _run_cells(kernel, watcher, limits, deadline, saver)
+        ending = await _run_cells(kernel, watcher, budget, saver)
         kernel.client.set_widgets_metadata()
     return ending
 
 
 async def _run_cells(
-    kernel: Kernel,
-    watcher: Watcher,
-    limits: Limits,
-    deadline: float | None,
-    saver: Saver | None,
+    kernel: Kernel, watcher: Watcher, budget: TimeBudget, saver: Saver | None
 ) -> Ending:
     """Run the cells in order until one does not end well."""
-    first, ending = await saver.before(kernel, _left(deadline)) if saver else (0, Ending("ok"))
+    first, ending = await saver.before(kernel, budget.left) if saver else (0, Ending("ok"))
     if ending.state != "ok":
-        return ending
+        return budget.late(ending)
     for index, cell in enumerate(kernel.client.nb.cells):
         if index < first:
             continue
         watcher.cell_started(index)
-        left = _left(deadline)
-        is_last = left is not None and left <= (limits.cell_seconds or left)
-        ending = await kernel.run(cell, index, left if is_last else limits.cell_seconds)
-        if ending.state == "timeout":
-            ending = _late(ending, limits.seconds if is_last else limits.cell_seconds)
+        limit, allowed = budget.for_cell
+        ending = _late(await kernel.run(cell, index, limit), allowed)
         watcher.cell_ended(index, ending)
         if saver and ending.state == "ok":
-            ending = await saver.after(kernel, index, _left(deadline))
+            ending = budget.late(await saver.after(kernel, index, budget.left))
         if ending.state != "ok":
             return ending
     return Ending("ok")
-
-
-def _late(ending: Ending, allowed: float | None) -> Ending:
-    """Return the ending of what was not finished in the time that was allowed."""
-    return ending if allowed is None else replace(ending, cause=f"not finished after {allowed:g} s")
-
-
-def _left(deadline: float | None) -> float | None:
-    """Return the seconds until `deadline`."""
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 async def _tick(watcher: Watcher) -> None:

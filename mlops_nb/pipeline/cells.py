@@ -9,9 +9,9 @@ import contextlib
 import json
 from pathlib import Path
 
-from ..errors import UsageError
 from ..notebook.course import Course
-from .kept import execution_folders, find_journal
+from ..notebook.journal import JOURNAL
+from .kept import execution_folders, latest_folders
 
 # %% auto #0
 __all__ = ['Cells']
@@ -28,11 +28,11 @@ class Cells:
     def at(self, stage: str) -> str:
         """Return the cell at which `stage` is, as `2/5 title`; empty if that is not known."""
         if stage not in self._journals:
-            new = [f for f in execution_folders(self._executions) if f not in self._old]
-            try:
-                self._journals[stage] = _Growing(find_journal(stage, new))
-            except UsageError:
+            new = (f for f in execution_folders(self._executions) if f not in self._old)
+            folder = latest_folders(new).get(stage)
+            if folder is None:
                 return ""  # not begun, or not a notebook
+            self._journals[stage] = _Growing(folder / JOURNAL)
         with contextlib.suppress(OSError):
             self._journals[stage].read_on()
         return self._journals[stage].place()

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ..errors import UsageError, did_you_mean
 from ..notebook.journal import JOURNAL, is_written
 
 # %% auto #0
-__all__ = ['executions_folder', 'new_folder', 'execution_folders', 'find_journal', 'remove_executions']
+__all__ = ['executions_folder', 'new_folder', 'execution_folders', 'find_journal', 'latest_folders', 'remove_executions']
 
 # %% ../../nbs/lib/pipeline/88_kept.ipynb #ccc34035
 _FOLDER = re.compile(r"^\d{8}T\d{6}(\.\d{3})?-(?P<stage>.+?)(-[0-9a-f]{8})?(-\d+)?$")
@@ -58,7 +59,7 @@ def find_journal(named: str, folders: list[Path]) -> Path:
     """
     path = Path(named)
     is_path = os.sep in named and path.exists()
-    stages = {_stage(folder): folder for folder in sorted(folders, key=lambda f: f.name)}
+    stages = latest_folders(folders)
     if named in stages:
         return stages[named] / JOURNAL
     found = [] if is_path else [folder for folder in folders if folder.name.startswith(named)]
@@ -71,6 +72,11 @@ def find_journal(named: str, folders: list[Path]) -> Path:
         known = did_you_mean(named, stages) if stages else "see `mlops-nb recover --list`"
         raise UsageError(f"no execution `{named}`", hint=known)
     return found[0] / JOURNAL
+
+
+def latest_folders(folders: Iterable[Path]) -> dict[str, Path]:
+    """Return for each stage or notebook the folder of its last execution."""
+    return {_stage(folder): folder for folder in sorted(folders, key=lambda f: f.name)}
 
 
 def _stage(folder: Path) -> str:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -16,7 +17,9 @@ import pandas as pd
 import pytest
 
 from mlops_nb.errors import CellFailed, ExecutionTimeout, KernelKilled
+from mlops_nb.notebook.capture import Capture
 from mlops_nb.notebook.execute import Request, execute
+from mlops_nb.notebook.ledger import Ledger
 from mlops_nb.notebook.limits import Limits
 from mlops_nb.notebook.outcome import Outcome
 
@@ -279,6 +282,42 @@ def test_the_runner_keeps_no_files_and_threads(run: Run) -> None:
     for level in ("full", "full", "python only"):
         run("open('table.csv').close()", level=level)
     assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+
+
+def test_without_descriptors_to_listen_with_the_kernel_tells_what_python_opens(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = "listening takes file descriptors: Too many open files"
+    monkeypatch.setattr("mlops_nb.notebook.capture._reserve_descriptors", lambda _: refused)
+    outcome = run("open('table.csv').close()", level="")
+    assert (outcome.capture, outcome.capture_reason) == ("python only", refused)
+    assert uses(outcome) == [("table.csv", "read", 1, 1)]
+
+
+def test_a_kernel_goes_on_whose_listener_could_not_start(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads = SimpleNamespace(Thread=refuse)
+    monkeypatch.setattr("mlops_nb.notebook.listener.threading", threads)
+    outcome = run("open('table.csv').read()", "open('new', 'w').close()", level="")
+    assert outcome.state == "ok" and outcome.capture == "off"
+    assert "can't start new thread" in outcome.capture_reason
+
+
+def test_a_capture_that_was_closed_can_be_closed_again_and_invite_another_kernel(
+    tmp_path: Path,
+) -> None:
+    capture = Capture(Ledger(str(tmp_path)), tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        assert "files.sock" in capture.invite(tmp_path / name)
+        capture.close()
+        mine = os.open(os.devnull, os.O_RDONLY)  # gets the number of what was closed
+        capture.close()
+        os.close(mine)
 
 
 def test_a_kernel_that_is_not_of_python_is_not_asked(

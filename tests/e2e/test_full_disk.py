@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,14 +118,24 @@ def test_a_full_temporary_directory_is_said_in_a_line(tmp_path: Path) -> None:
         assert "No space left on device" in done.stderr
 
 
-def test_a_warm_server_without_room_means_a_cold_start(tmp_path: Path) -> None:
-    with mounted(tmp_path / "disk", "size=64k,nr_inodes=3,mode=700") as disk:
-        work = tmp_path / "work"
-        work.mkdir()
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Give a folder with a short path, which sockets need."""
+    with tempfile.TemporaryDirectory(prefix="d-", dir="/tmp") as place:
+        yield Path(place)
+
+
+@pytest.mark.parametrize("inodes", [1, 2, 3, 4, 5])
+def test_a_warm_server_without_room_means_a_cold_start(
+    tmp_path: Path, short_folder: Path, inodes: int
+) -> None:
+    with mounted(short_folder / "disk", f"size=64k,nr_inodes={inodes},mode=700") as disk:
         given = {"MLOPS_NB_WARM": "1", "XDG_RUNTIME_DIR": str(disk)}
+        warm = Warm({**os.environ, "PYTHONPATH": str(ROOT), **given}, given)
         for _ in range(2):
-            done = execute(work, "print('cold')", state=tmp_path / "state", **given)
+            done = execute(tmp_path, "print('cold')", state=tmp_path / "state", **given)
             assert done.returncode == 0
+        assert not warm.status()["running"]
 
 
 @pytest.fixture(scope="module")

@@ -384,8 +384,21 @@ HINDRANCES = {
         "input.csv was changed while cells ran"
     ),
     "import numpy as np, pandas as pd\na = np.arange(9)[1:]\nt = pd.Series(a[1:], copy=False)": (
-        "an array and a table are on the same memory"
+        "two objects of different types are on the same memory"
     ),
+    "import numpy as np; a = np.arange(4.0); m = np.ma.array(a, copy=False)": (
+        "two objects of different types are on the same memory"
+    ),
+    "seen = {f'f{i}' for i in range(60)} | {f'g{i}' for i in range(30)}": (
+        "`seen`: a set would come back in another order"
+    ),
+    "stream = open('input.csv')": "a TextIOWrapper cannot be saved",
+    "view = memoryview(b'abc')": "a memoryview cannot be saved",
+    "names = {'a': 1}.keys()": "a dict_keys cannot be saved",
+    "import tempfile; t = tempfile.TemporaryDirectory()": "a TemporaryDirectory cannot be saved",
+    "import signal; signal.setitimer(signal.ITIMER_VIRTUAL, 600)": "a timer is running",
+    "import duckdb": "duckdb keeps a state of its own",
+    "deep = []\nfor _ in range(100_000):\n    deep = [deep]": "cannot be saved",
     "import numpy as np; a = np.array([[], 1], dtype=object); b = a[1:]": (
         "two arrays of objects are on the same memory"
     ),
@@ -406,6 +419,20 @@ def test_a_notebook_with_a_secret_is_not_saved(tmp_path: Path) -> None:
     book = Book(tmp_path, ["x = 1", FAILS], redact=("hunter2",))
     book.fail()
     assert "secret" in book.plan().reason and not checkpoints(tmp_path)
+
+
+def test_under_a_limit_on_memory_nothing_is_saved(tmp_path: Path) -> None:
+    book = Book(tmp_path, ["x = 1", FAILS])
+    request = replace(book.request(resume=False), limits=Limits(memory_bytes=2**31))
+    with pytest.raises(ExecutionError):
+        execute(request)
+    assert book.plan().reason == "saving takes memory, which has a limit"
+
+
+def test_nothing_is_saved_after_the_last_cell(tmp_path: Path) -> None:
+    book = Book(tmp_path, ["x = 1", "y = 2"])
+    book.run()
+    assert [entry["cell"] for entry in entries(book.folders[-1], "checkpoint")] == [0]
 
 
 def test_a_state_that_is_too_big_or_takes_too_long_is_not_saved(
@@ -448,6 +475,12 @@ UNFIT = {
     "a class": ("import store\nstore.Kept.all['x'] = 1", "`store.Kept` has changed since it was"),
     "a default": ("import store\nstore.remember(1)", "`store.remember` has changed since it was"),
     "a setting": ("%precision 3", "the setting `float_format = %.3f` was set by a cell"),
+    "a hook": ("import atexit; atexit.register(print)", "the setting `exit hooks = "),
+    "the collector": ("import gc; gc.disable()", "the setting `gc.isenabled = False` was set"),
+    "a backend": (
+        "import matplotlib; matplotlib.use('svg')",
+        "the setting `matplotlib.backend = svg` was set",
+    ),
 }
 STORE = """
 seen = []
@@ -617,3 +650,25 @@ def test_files_that_no_port_declares_count_as_far_as_they_were_seen(tmp_path: Pa
     assert ("hidden.csv", "read", 1) in used and ("made.txt", "write", 2) in used
     straight = book.run()
     assert [(use.path, use.mode, use.cell) for use in straight.files] == used
+
+
+def test_what_the_tool_itself_writes_is_nobodys_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_NB_CAPTURE", "python")
+    book = Book(tmp_path, ["x = 1", "y = 2", "open('mine', 'w').close()"])
+    outcome = book.run()
+    assert outcome.capture == "python only" and entries(book.folders[-1], "checkpoint")
+    assert [(use.path, use.cell) for use in outcome.files] == [("mine", 3)]
+
+
+def test_a_module_that_does_not_parse_is_a_reason_to_replay(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("value = 1")
+    book = Book(tmp_path, ["import shop", FAILS])
+    book.fail()
+    (tmp_path / "shop.py").write_text("value = (  # not closed")
+    with pytest.raises(ExecutionError, match="SyntaxError"):
+        book.run(resume=True)
+    (resumed,) = entries(book.folders[-1], "resumed")
+    assert "the modules cannot be read" in str(resumed["reason"])
+    assert entries(book.folders[-1], "ended")

@@ -392,7 +392,7 @@ def test_the_reason_of_a_cold_start_is_logged(caplog: pytest.LogCaptureFixture) 
 FIFTY = """
 import asyncio, json, sys
 from jupyter_client.manager import AsyncKernelManager
-from mlops_nb.notebook.kernel import _greet
+from mlops_nb.notebook.channel import greet
 from mlops_nb.warm.provisioner import WarmProvisioner
 
 async def one(number):
@@ -402,7 +402,7 @@ async def one(number):
     await manager.start_kernel(env=ENV)
     client = manager.client()
     client.start_channels(stdin=False, hb=False, control=False)
-    await _greet(client, manager)
+    await greet(client, manager)
     said = []
     await client.execute_interactive(f"print({number})", timeout=60, output_hook=lambda message:
         said.append(message["content"].get("text", "")))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_nb.errors import UsageError
-from mlops_nb.notebook.capture import read_log, wanted
+from mlops_nb.notebook.capture import _reserve_descriptors, read_log, wanted
 from mlops_nb.notebook.files import FileUse, Mode, Places, environment_places
 from mlops_nb.notebook.findings import Declared, Finding, judge, port_name, shown
 from mlops_nb.notebook.ledger import NO_FILE, Ledger, Open, state_of
@@ -294,6 +296,19 @@ def test_a_process_that_outlives_its_listener_goes_on_opening_files() -> None:
 )
 def test_the_switch(value: str, level: str) -> None:
     assert wanted({"MLOPS_NB_CAPTURE": value})[0] == level
+
+
+def test_what_listening_takes_is_there_or_its_lack_is_said_and_nothing_kept() -> None:
+    with contextlib.ExitStack() as reserve:
+        assert _reserve_descriptors(reserve) == ""
+    limits, used = resource.getrlimit(resource.RLIMIT_NOFILE), len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
+    try:
+        with contextlib.ExitStack() as reserve:
+            assert "Too many open files" in _reserve_descriptors(reserve)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len(os.listdir("/proc/self/fd")) == used
 
 
 def test_another_machine_is_seen_through_python(monkeypatch: pytest.MonkeyPatch) -> None:

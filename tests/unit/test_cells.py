@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from mlops_nb.notebook.journal import JOURNAL, entry_line
 from mlops_nb.pipeline.cells import Cells
 
@@ -22,7 +24,7 @@ BEGAN = {
 
 def append(folder: Path, name: str, *entries: dict[str, object], tail: bytes = b"") -> None:
     path = folder / name / JOURNAL
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as journal:
         journal.write(b"".join(map(entry_line, entries)) + tail)
 
@@ -41,6 +43,18 @@ def test_an_execution_from_before_is_not_taken_for_the_present_one(tmp_path: Pat
     )
     assert cells.at("train") == "1/2 Load"
     assert cells.at("evaluate") == ""
+
+
+def test_a_folder_with_the_name_of_a_stage_is_no_execution_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "train").mkdir()
+    monkeypatch.chdir(tmp_path)
+    cells = Cells(tmp_path / "executions")
+    assert cells.at("train") == ""
+    name = "20260101T000001.000-train-00000002"
+    append(tmp_path / "executions", name, BEGAN, {"entry": "cell", "at": 0.1, "cell": 0})
+    assert cells.at("train") == "1/2 Load"
 
 
 def test_a_line_in_the_making_is_read_when_it_is_whole(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -44,29 +45,52 @@ FOREVER = time.monotonic() + 3600
 
 def test_outputs_are_put_back_as_they_were(tmp_path: Path) -> None:
     place, copies = tmp_path / "work", tmp_path / "copies"
-    (place / "plots").mkdir(parents=True)
+    (place / "plots" / "empty").mkdir(parents=True)
     copies.mkdir()
     for name in ("model", "plots/a.csv", "same"):
         (place / name).write_text(name)
     (place / "model").chmod(0o751)
     outputs = ("model", "plots", "same", "absent")
     copied = copy_outputs(place, outputs, copies, FOREVER)
-    assert [name for name, _, _ in copied] == ["model", "plots/a.csv", "same"]
+    assert [name for name, _, _ in copied] == [
+        "plots",
+        "plots/empty",
+        "model",
+        "plots/a.csv",
+        "same",
+    ]
 
     cached = tmp_path / "cached"
     os.link(place / "model", cached)  # as DVC may
     (place / "model").write_text("changed in place, in the cache as well")
-    (place / "plots" / "a.csv").unlink()
+    shutil.rmtree(place / "plots")
     before = (place / "same").stat()
-    assert put_outputs_back(place, copied, copies) == ""
+    assert put_outputs_back(place, outputs, copied, copies) == ""
+    assert (place / "plots" / "empty").is_dir()
     assert (place / "model").read_text() == "model" and cached.read_text() != "model"
     assert (place / "model").stat().st_mode & 0o777 == 0o751
     assert (place / "plots" / "a.csv").read_text() == "plots/a.csv"
     assert (place / "same").stat() == before
 
-    (copies / "0").write_text("tampered")
+    (copies / "2").write_text("tampered")
     (place / "model").unlink()
-    assert "model is not what was written" in put_outputs_back(place, copied, copies)
+    assert "model is not what was written" in put_outputs_back(place, outputs, copied, copies)
+
+
+def test_what_was_written_after_the_checkpoint_goes(tmp_path: Path) -> None:
+    place, copies = tmp_path / "work", tmp_path / "copies"
+    (place / "plots").mkdir(parents=True)
+    copies.mkdir()
+    (place / "plots" / "a.csv").write_text("a")
+    (place / "beside").write_text("no output")
+    outputs = ("model", "plots")
+    copied = copy_outputs(place, outputs, copies, FOREVER)
+    (place / "model").write_text("of a later cell")
+    (place / "plots" / "new").mkdir()
+    (place / "plots" / "new" / "b.csv").write_text("of a later cell")
+    assert put_outputs_back(place, outputs, copied, copies) == ""
+    left = sorted(str(path.relative_to(place)) for path in place.rglob("*"))
+    assert left == ["beside", "plots", "plots/a.csv"]
 
 
 def test_copies_take_no_longer_than_they_may(tmp_path: Path) -> None:

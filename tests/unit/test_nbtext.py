@@ -11,7 +11,7 @@ from types import ModuleType
 
 import nbformat
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 REPOSITORY = Path(__file__).parents[2]
@@ -176,6 +176,7 @@ LINES = st.lists(
 
 
 @given(LINES)
+@example([""] * 5)
 def test_saving_a_percent_text_is_stable(lines: list[str]) -> None:
     once = nbtext.merge("\n".join(lines), None, "x")
     text = nbtext.as_text(once)
