@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlops_nb.warm.place import KERNELS
+from mlops_nb.warm.wire import ask
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -37,25 +40,36 @@ class Warm:
         value: dict[str, Any] = json.loads(self.run("warm", "status", "--json").stdout)
         return value
 
+    @property
+    def folder(self) -> Path:
+        """The folder in which the server listens."""
+        return next(Path(self.environ["XDG_RUNTIME_DIR"]).glob("mlops-nb-*"))
+
+    def asked(self, name: str) -> dict[str, Any]:
+        """Return what the server or the zygote says of itself, nothing if it is not there."""
+        return ask(str(self.folder / name), {"do": "status"})
+
     def start(self, *names: str) -> dict[str, Any]:
         """Start the server with the modules `names` loaded, and wait for a spare kernel."""
+        self.start_unless_it_runs(*names)
+        return self.wait_for_spare()
+
+    def start_unless_it_runs(self, *names: str) -> None:
+        """Start the server with the modules `names` loaded; it may not have a kernel yet."""
         script = (
             "from mlops_nb.cli.prepared import PREPARE\n"
             "from mlops_nb.warm.standing import start_and_wait\n"
             f"start_and_wait(PREPARE, {names!r})"
         )
         subprocess.run([sys.executable, "-c", script], env=self.environ, check=True, timeout=180)
-        return self.wait_for_spare()
 
     def wait_for_spare(self) -> dict[str, Any]:
-        """Wait until a kernel is in waiting."""
+        """Wait until a kernel is in waiting; return how things stand."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            status = self.status()
-            kernels = status["zygote"]["kernels"] if status["zygote"] else []
-            if any(kernel["spare"] for kernel in kernels):
-                return status
-            time.sleep(0.05)
+            if any(kernel["spare"] for kernel in self.asked(KERNELS).get("kernels", ())):
+                return self.status()
+            time.sleep(0.01)
         raise AssertionError(f"no spare kernel: {self.status()}\n{self.log()}")
 
     def log(self) -> str:

@@ -24,12 +24,12 @@ PREPARE = f"{__name__}:prepare"
 
 def prepare() -> Callable[[Sequence[str]], int]:
     """Load it all, and return the function that runs a command line."""
-    from nbformat.validator import get_validator
-
     from mlops_nb.cli.app import run
     from mlops_nb.notebook.execute import prepare_papermill
 
-    prepare_papermill()
+    prepare_papermill()  # first, because it hides what costs much
+    from nbformat.validator import get_validator
+
     for name in MODULES:
         importlib.import_module(name)
     get_validator(4, 5)  # type: ignore[no-untyped-call]  # compiled on first use

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.lean import lean_imports
 from ..errors import NotebookError
 
 # %% auto #0
@@ -83,7 +84,8 @@ def read_notebook(path: Path, where: str = "") -> dict[str, Any]:
 
 def _upgraded(text: str, name: str) -> dict[str, Any]:
     """Return the notebook of an older format that `text` holds, as format 4."""
-    import nbformat
+    with lean_imports():
+        import nbformat
 
     try:
         node = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..core.files import refuse_unwritable
+from ..core.lean import lean_imports
 from .interrupts import interrupts_put_off
 from .limits import NO_LIMITS, Limits
 from .observer import Event as Event
@@ -33,28 +33,12 @@ if TYPE_CHECKING:
     from mlops_nb.notebook.supervise import Watcher
 
 # %% auto #0
-__all__ = ['DISPENSABLE', 'NOT_GIVEN', 'KERNELS_OWN', 'prepare_papermill', 'Engine', 'execute', 'translate']
+__all__ = ['NOT_GIVEN', 'KERNELS_OWN', 'prepare_papermill', 'Engine', 'execute', 'translate']
 
 # %% ../../nbs/lib/notebook/90_execute.ipynb #ae782d86
-DISPENSABLE = ("rfc3987_syntax", "rfc3986_validator", "pyarrow.fs")
-
-
-@contextlib.contextmanager
-def _without(names: tuple[str, ...]) -> Iterator[None]:
-    """Let the modules `names` look as if they were not installed, unless they are imported."""
-    hidden = [name for name in names if name not in sys.modules]
-    for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment]  # documented: the import then fails
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-
-
 def prepare_papermill() -> None:
     """Import papermill and what runs a kernel, without what costs much and is not needed."""
-    with _without(DISPENSABLE if "papermill" not in sys.modules else ()):
+    with lean_imports():
         import papermill.clientwrap
         import papermill.engines
     # Where the distribution is not installed there is no entry point to register the engine.

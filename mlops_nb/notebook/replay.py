@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..core.lean import lean_imports
 from ..errors import UsageError
 from .course import Course
 from .journal import VERSION, Entry, is_written, read_entries
@@ -36,8 +37,9 @@ def _client(node: Node) -> Any:
     """Return a notebook client on a copy of `node` that will never have a kernel."""
     import logging
 
-    import nbformat
-    from nbclient import NotebookClient
+    with lean_imports():
+        import nbformat
+        from nbclient import NotebookClient
 
     silent = logging.Logger("mlops_nb")
     silent.addHandler(logging.NullHandler())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.files import refuse_unwritable, write_atomic
+from ..core.lean import lean_imports
 from ..core.project import Project
 from ..errors import UsageError
 from ..notebook.journal import JOURNAL
@@ -95,8 +96,9 @@ def recover(journal: Path, place: Path | None = None) -> tuple[Path, Outcome]:
 
 def _page(node: Node) -> str:
     """Return a notebook as a page of HTML."""
-    import nbformat
-    from nbconvert import HTMLExporter
+    with lean_imports():
+        import nbformat
+        from nbconvert import HTMLExporter
 
     notebook = nbformat.reads(render(node), as_version=4)  # type: ignore[no-untyped-call]
     notebook.metadata.pop("kernelspec", None)  # often not to the letter, and no use in a page

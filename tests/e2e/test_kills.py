@@ -10,7 +10,6 @@ import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,6 @@ from mlops_nb.notebook.journal import JOURNAL
 from mlops_nb.notebook.outcome import Outcome
 from mlops_nb.notebook.processes import process_tree
 from mlops_nb.warm.place import KERNELS, SOCKET
-from mlops_nb.warm.wire import ask
 from tests.kills import CHILD, Execution, Trials, trials, until
 from tests.warm import Warm, warm_server
 
@@ -45,23 +43,13 @@ def cold_trials() -> Iterator[Trials]:
         yield these
 
 
-def folder_of(warm: Warm) -> Path:
-    """Return the folder in which the server of this test listens."""
-    return next(Path(warm.environ["XDG_RUNTIME_DIR"]).glob("mlops-nb-*"))
-
-
-def asked(warm: Warm, name: str) -> dict[str, Any]:
-    """Return what the server or the zygote says of itself, nothing if it is not there."""
-    return ask(str(folder_of(warm) / name), {"do": "status"})
-
-
 def kernel_of(warm: Warm) -> int | None:
-    kernels = asked(warm, KERNELS).get("kernels", ())
+    kernels = warm.asked(KERNELS).get("kernels", ())
     return next((kernel["pid"] for kernel in kernels if not kernel["spare"]), None)
 
 
 def runner_of(warm: Warm) -> int | None:
-    return next(iter(asked(warm, SOCKET).get("commands", ())), None)
+    return next(iter(warm.asked(SOCKET).get("commands", ())), None)
 
 
 def cold_kernel_of(execution: Execution) -> int | None:
@@ -81,8 +69,7 @@ def assert_no_folder_is_left(warm: Warm) -> None:
     """Assert that the server's folder holds no sockets but those of living kernels."""
     until(
         lambda: (
-            len(list(folder_of(warm).glob("kernel-*")))
-            == len(asked(warm, KERNELS).get("kernels", "?"))
+            len(list(warm.folder.glob("kernel-*"))) == len(warm.asked(KERNELS).get("kernels", "?"))
         ),
         "the folders of ended kernels to go",
     )
@@ -120,9 +107,10 @@ class TestRunner:
 
 class TestServer:
     def test_the_server_may_be_killed_at_any_time(self, warm: Warm, warm_trials: Trials) -> None:
-        for _ in range(25):
-            warm.start()
-            outcomes = warm_trials.kill(lambda _: asked(warm, SOCKET).get("pid"), 0.4, beside=4)
+        for number in range(100):
+            warm.start_unless_it_runs()
+            many = 4 if number % 20 == 0 else 1
+            outcomes = warm_trials.kill(lambda _: warm.asked(SOCKET).get("pid"), 0.4, beside=many)
             assert {outcome and outcome.state for outcome in outcomes} == {"ok"}
         warm.start()
         warm_trials.finish()
@@ -130,9 +118,10 @@ class TestServer:
 
 class TestZygote:
     def test_the_zygote_may_be_killed_at_any_time(self, warm: Warm, warm_trials: Trials) -> None:
-        for _ in range(5):
-            warm.start()
-            outcomes = warm_trials.kill(lambda _: asked(warm, KERNELS).get("pid"), 0.4, beside=4)
+        for number in range(100):
+            warm.start_unless_it_runs()
+            many = 4 if number % 20 == 0 else 1
+            outcomes = warm_trials.kill(lambda _: warm.asked(KERNELS).get("pid"), 0.4, beside=many)
             assert {outcome and outcome.state for outcome in outcomes} == {"ok"}
         warm.start()
         warm_trials.finish()
