@@ -35,7 +35,7 @@ setup(
     data_files=[("share/jupyter/kernels/mlops-nb-warm", ["mlops_nb/warm/kernelspec/kernel.json"])],
     entry_points={
         "console_scripts": lines("console_scripts"),
-        "papermill.engine": ["mlops_nb = mlops_nb.notebook.execute:Engine"],
+        "papermill.engine": ["mlops_nb = mlops_nb.notebook.engine:Engine"],
         "jupyter_client.kernel_provisioners": [
             "mlops-nb-warm = mlops_nb.cli.provisioner:JupyterProvisioner"
         ],

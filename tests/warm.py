@@ -91,7 +91,7 @@ def warm_server(
     """
     runtime = tempfile.mkdtemp(prefix="warm-", dir="/tmp")
     kept = {name: value for name, value in os.environ.items() if name != "MLOPS_NB_WARM"}
-    own = {"XDG_RUNTIME_DIR": runtime, "MLOPS_NB_WARM_IDLE": str(idle)}
+    own = {"XDG_RUNTIME_DIR": runtime, "MLOPS_NB_WARM_IDLE": str(idle), "MLOPS_NB_WARM": "1"}
     places = [str(ROOT), str(path or ""), os.environ.get("PYTHONPATH", "")]
     own["PYTHONPATH"] = os.pathsep.join(filter(None, places))
     own |= environ or {}

@@ -25,7 +25,7 @@ PREPARE = f"{__name__}:prepare"
 def prepare() -> Callable[[Sequence[str]], int]:
     """Load it all, and return the function that runs a command line."""
     from mlops_nb.cli.app import run
-    from mlops_nb.notebook.execute import prepare_papermill
+    from mlops_nb.notebook.engine import prepare_papermill
 
     prepare_papermill()  # first, because it hides what costs much
     from nbformat.validator import get_validator

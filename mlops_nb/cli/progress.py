@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from mlops_nb.notebook.observer import Event
+    from mlops_nb.notebook.event import Event
 
 
 class Display:

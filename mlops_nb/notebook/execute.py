@@ -5,222 +5,22 @@
 # %% ../../nbs/lib/notebook/90_execute.ipynb #32ec1d00
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-import time
-from collections.abc import Iterator, Mapping
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..core.files import refuse_unwritable
-from ..core.lean import lean_imports
+from .engine import Engine, prepare_papermill
+from .event import Event as Event
+from .event import Watch
 from .interrupts import interrupts_put_off
-from .limits import NO_LIMITS, Limits
-from .observer import Event as Event
-from .observer import Observer, Watch
-from .outcome import CANCELLED, Ending, Outcome, error_of
+from .observer import Observer
+from .outcome import Ending, Outcome, error_of
 from .prepare import Request as Request
 from .prepare import prepare
 from .redaction import Redactor
-from .report import stopped_output
-
-if TYPE_CHECKING:
-    from mlops_nb.notebook.kernel import Launch
-    from mlops_nb.notebook.saver import Saver
-    from mlops_nb.notebook.supervise import Watcher
 
 # %% auto #0
-__all__ = ['NOT_GIVEN', 'KERNELS_OWN', 'prepare_papermill', 'Engine', 'execute', 'translate']
-
-# %% ../../nbs/lib/notebook/90_execute.ipynb #ae782d86
-def prepare_papermill() -> None:
-    """Import papermill and what runs a kernel, without what costs much and is not needed."""
-    with lean_imports():
-        import papermill.clientwrap
-        import papermill.engines
-    # Where the distribution is not installed there is no entry point to register the engine.
-    papermill.engines.papermill_engines.register("mlops_nb", Engine)
-
-# %% ../../nbs/lib/notebook/90_execute.ipynb #6eea7607
-@cache
-def _client_class() -> type[Any]:
-    """Return papermill's notebook client with an ear for its manager."""
-    from papermill.clientwrap import PapermillNotebookClient
-
-    class Client(PapermillNotebookClient):  # type: ignore[misc]
-        """Show what `nb_man.hear` returns of each message."""
-
-        def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
-            """Show a message, if its manager does not mind."""
-            shown = None
-            hear = getattr(self.nb_man, "hear", None)
-            for message in hear(msg, cell_index) if hear else (msg,):
-                shown = super().process_message(message, cell, cell_index)
-            return shown
-
-    return Client
-
-# %% ../../nbs/lib/notebook/90_execute.ipynb #4e3321aa
-class Engine:
-    """The papermill engine `mlops_nb`: truthful states, no orphans, no quadratic saving."""
-
-    @classmethod
-    def execute_notebook(
-        cls,
-        nb: Any,
-        kernel_name: str,
-        output_path: str | None = None,
-        progress_bar: bool = True,
-        log_output: bool = False,
-        **options: Any,
-    ) -> Any:
-        """Execute `nb` for papermill, which keeps its own metadata and raises for failed cells."""
-        prepare_papermill()
-        from nbclient.exceptions import CellTimeoutError, DeadKernelError
-        from papermill.engines import NotebookExecutionManager
-
-        from mlops_nb.notebook.kernel import Launch
-
-        manager = NotebookExecutionManager(nb, None, log_output, progress_bar)
-        book = _PapermillBook(manager, output_path)
-        launch = Launch(kernel_name, Path.cwd(), {})
-        ending, _ = cls.run(manager, book, launch, log_output=log_output, **_traits(options))
-        book.close()
-        if ending.state == "cancelled":
-            raise KeyboardInterrupt
-        if ending.state == "timeout":
-            raise CellTimeoutError(ending.cause)
-        if ending.state not in ("ok", "error"):
-            raise DeadKernelError(f"the kernel died ({ending.cause})")
-        return nb
-
-    @classmethod
-    def run(
-        cls,
-        manager: Any,
-        watcher: Watcher,
-        launch: Launch,
-        *,
-        limits: Limits = NO_LIMITS,
-        saver: Saver | None = None,
-        **traits: Any,
-    ) -> tuple[Ending, str]:
-        """Run `manager.nb` within `limits`; return how it ended and what the kernel logged.
-
-        `traits` are settings of papermill's notebook client.
-        """
-        from mlops_nb.notebook.kernel import Kernel
-        from mlops_nb.notebook.saver import NotRestored
-        from mlops_nb.notebook.supervise import TimeBudget, run_to_end, supervise
-
-        silent = logging.Logger("mlops_nb")
-        silent.addHandler(logging.NullHandler())  # else warnings would go to standard error
-        settings = {"iopub_timeout": 60, "log": silent} | traits
-        budget = TimeBudget(limits)
-        while True:
-            kernel = Kernel(launch, lambda km: _client_class()(manager, km=km, **settings))
-            try:
-                return run_to_end(supervise(kernel, watcher, budget, saver)), kernel.log()
-            except KeyboardInterrupt:  # pressed again while the kernel was being ended
-                return CANCELLED, kernel.log()
-            except NotRestored as why:
-                assert saver is not None
-                saver.give_up(why)  # in a fresh kernel, then
-            finally:
-                kernel.close()
-
-    @classmethod
-    def nb_kernel_name(cls, nb: Any, name: str | None = None) -> str:
-        """Return the kernel that `nb` asks for."""
-        from papermill.utils import nb_kernel_name
-
-        return str(nb_kernel_name(nb, name))
-
-    @classmethod
-    def nb_language(cls, nb: Any, language: str | None = None) -> str:
-        """Return the language that `nb` is written in."""
-        from papermill.utils import nb_language
-
-        return str(nb_language(nb, language))
-
-# %% ../../nbs/lib/notebook/90_execute.ipynb #460f3d07
-class _Pace:
-    """Say when it is time to write again."""
-
-    def __init__(self, *, seconds: float = 1.0) -> None:
-        self._seconds, self._next = seconds, 0.0
-
-    def due(self) -> bool:
-        """Return whether enough time has passed."""
-        return time.monotonic() >= self._next
-
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """Measure the writing done inside, which decides when the next one is due."""
-        begun = time.monotonic()
-        yield
-        done = time.monotonic()
-        self._next = done + max(self._seconds, 9 * (done - begun))
-
-
-class _PapermillBook:
-    """Tell papermill's manager what happens, and save the notebook for it."""
-
-    def __init__(self, manager: Any, output_path: str | None) -> None:
-        self._manager, self._path, self._pace = manager, output_path, _Pace()
-        manager.notebook_start()
-
-    def kernel_started(self, pid: int, language: Mapping[str, Any]) -> None:
-        """Note the language, as papermill does."""
-        self._manager.nb.metadata["language_info"] = dict(language)
-
-    def cell_started(self, index: int) -> None:
-        """Mark a cell as running."""
-        self._manager.cell_start(self._manager.nb.cells[index], index)
-
-    def cell_ended(self, index: int, ending: Ending) -> None:
-        """Mark a cell as completed, or as failed with the reason."""
-        cell = self._manager.nb.cells[index]
-        if ending.state != "ok":
-            self._manager.cell_exception(cell, index)
-        if ending.state not in ("ok", "error"):
-            output = stopped_output(ending.state, ending.cause)
-            cell.outputs.append(type(cell)(output))  # a notebook node, as papermill expects
-        self._manager.cell_complete(cell, index)
-
-    def tick(self) -> None:
-        """Save the notebook so far."""
-        if self._path and self._pace.due():
-            with self._pace.writing():
-                self._save()
-
-    def close(self) -> None:
-        """Complete papermill's metadata and save for the last time."""
-        self._manager.notebook_complete()
-        if self._path:
-            self._save()
-
-    def _save(self) -> None:
-        from papermill.iorw import write_ipynb
-
-        write_ipynb(self._manager.nb, self._path)
-
-
-NOT_GIVEN = {"log", "log_output", "parent", "config", "resources"}
-KERNELS_OWN = {"kernel_name", "kernel_manager_class", "extra_arguments", "shutdown_kernel"}
-
-
-def _traits(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of papermill that its notebook client knows, under the client's names."""
-    from papermill.log import logger
-
-    names = {"start_timeout": "startup_timeout", "execution_timeout": "timeout"}
-    given = {names.get(key, key): value for key, value in options.items() if value is not None}
-    known = set(_client_class().class_trait_names()) - NOT_GIVEN - KERNELS_OWN
-    return {key: given[key] for key in known & given.keys()} | {"log": logger}
+__all__ = ['execute']
 
 # %% ../../nbs/lib/notebook/90_execute.ipynb #79766fd7
 def _ignore(event: Event) -> None:
@@ -292,23 +92,3 @@ def _judged(ending: Ending, missing: tuple[str, ...], *, undeclared: bool) -> En
     else:
         name, message = errors.UndeclaredFiles.__name__, "used files that it does not declare"
     return Ending("error", message, name, message)
-
-
-def translate(kernel: str, language: str, values: Mapping[str, Any], where: str) -> str:
-    """Return the source of a cell that sets `values` in another language than Python.
-
-    Raises
-    ------
-    NotebookError
-        If papermill does not know the language.
-    """
-    prepare_papermill()
-    from papermill.exceptions import PapermillException
-    from papermill.translators import papermill_translators
-
-    try:
-        translator = papermill_translators.find_translator(kernel, language)
-    except PapermillException:
-        what = f"papermill cannot set parameters in {language}"
-        raise errors.NotebookError(where, what, hint="execute it without `-p`") from None
-    return str(translator.codify(values, "Parameters"))

@@ -6,52 +6,29 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ..core.files import write_atomic
 from ..errors import JournalLost, UnwritablePath
 from .capture import Capture
 from .course import Course
+from .event import Event, Watch
 from .files import FileUse
 from .journal import JOURNAL, VERSION, Entry, Journal
-from .outcome import Ending, Outcome, State
+from .outcome import Ending, Outcome
 from .outputs import OutputFilter, Said
 from .prepare import Prepared
 from .redaction import Redactor
+from .remains import Remains
 from .replay import show
-from .report import render
 from .resources import Meter, Usage
 
 # %% auto #0
-__all__ = ['Watch', 'Event', 'Observer']
-
-# %% ../../nbs/lib/notebook/87_observer.ipynb #a86a18fb
-@dataclass(frozen=True)
-class Event:
-    """A cell that started or finished: the `position`-th of `total` that are to run.
-
-    `number` is the author's number of the cell, `None` for the injected parameters. An event of the
-    kind `resumed` says in its title what is made of an earlier attempt.
-    """
-
-    kind: Literal["started", "finished", "resumed"]
-    number: int | None
-    position: int
-    total: int
-    title: str
-    state: State
-    wall_seconds: float = 0.0
-    resumed: str = ""
-
-
-Watch = Callable[[Event], None]
+__all__ = ['Observer']
 
 # %% ../../nbs/lib/notebook/87_observer.ipynb #0fc0f483
 class Observer:
@@ -74,6 +51,7 @@ class Observer:
     ) -> None:
         self.nb, self.capture = nb, capture
         self._folder, self._redactor, self._watch = folder, redactor, watch
+        self._remains = Remains(folder, redactor)
         self._clock, self._cell_clock = time.monotonic(), 0.0
         self._meter: Meter | None = None
         self._lost: UnwritablePath | None = None
@@ -253,40 +231,14 @@ class Observer:
         course = self._course
         if course.running is not None:
             self.cell_ended(course.running, ending)
-        self._last_word(ending, self._write_report(ending, report, log, partial=partial))
+        place = self._remains.write_report(course, ending, report, log, partial=partial)
+        self._last_word(ending, place)
         if self._lost:
             raise self._lost
         outcome = course.outcome()
-        text = json.dumps(outcome.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
-        with contextlib.suppress(*([UnwritablePath] if ending.state != "ok" else [])):
-            write_atomic(self._folder / "outcome.json", text + "\n")
+        self._remains.write_outcome(outcome)
         self._journal.close()
         return outcome
-
-    def _write_report(
-        self, ending: Ending, report: Path, log: str, *, partial: bool
-    ) -> Path | None:
-        """Write the report, whole or partial; return where it is, `None` if it could not be."""
-        kept = self._folder / "report.ipynb"
-        if ending.state == "ok":
-            write_atomic(report, render(self._course.report()))
-            kept.unlink(missing_ok=True)
-            return report
-        place = None
-        with contextlib.suppress(UnwritablePath):
-            place = self._write_partial(ending, log, kept)
-            if partial:
-                write_atomic(report, kept.read_bytes())
-                place = report
-        return place
-
-    def _write_partial(self, ending: Ending, log: str, place: Path) -> Path:
-        """Write what there is of the report to `place`, with what the kernel logged beside it."""
-        clean = self._redactor.text
-        write_atomic(place, render(self._course.partial_report(clean(ending.cause))))
-        if log.strip():
-            write_atomic(self._folder / "kernel.log", clean(log))
-        return place
 
     def _last_word(self, ending: Ending, report: Path | None) -> None:
         """Write down how it ended, and where the report is."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..warm.lifeline import tie
+from ..warm.lifeline import Lifeline
 
 # %% auto #0
 __all__ = ['Commands']
@@ -29,27 +28,6 @@ def _lines(stream: Any) -> Iterator[str]:
     for line in iter(lambda: stream.readline(_LONGEST), b""):
         text = line.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
         yield text.rpartition("\r")[2]
-
-# %% ../../nbs/lib/pipeline/62_command.ipynb #f28cb227
-class _Leash:
-    """Ties a process group to the life of this process, until it is let go."""
-
-    def __init__(self) -> None:
-        self._ours, self._theirs = socket.socketpair()
-        self.inherited = self._theirs.fileno()
-
-    def tie(self, group: int) -> None:
-        """Let the group die with us; it has inherited the end that is for it."""
-        tie(self.inherited, group)
-
-    def let_go(self) -> None:
-        """Let the group outlive us."""
-        import fcntl
-
-        flags = fcntl.fcntl(self.inherited, fcntl.F_GETFL)
-        fcntl.fcntl(self.inherited, fcntl.F_SETFL, flags & ~getattr(os, "O_ASYNC", 0))
-        self._theirs.close()
-        self._ours.close()
 
 # %% ../../nbs/lib/pipeline/62_command.ipynb #8c70a4e9
 class Commands:
@@ -69,13 +47,11 @@ class Commands:
         say
             Is called with each line that the command prints to standard output or error.
         """
-        before, leash = self.interruptions, _Leash()
+        before, line = self.interruptions, Lifeline()
         how |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "process_group": 0}
-        process = subprocess.Popen(
-            command, stderr=subprocess.STDOUT, pass_fds=[leash.inherited], **how
-        )
+        process = subprocess.Popen(command, stderr=subprocess.STDOUT, pass_fds=[line.theirs], **how)
         try:
-            leash.tie(process.pid)
+            line.tie(process.pid)
             self._groups.add(process.pid)
             if self.interruptions > before:  # it came before the group was known
                 _signal(process.pid, signal.SIGINT)
@@ -84,7 +60,7 @@ class Commands:
             self._groups.discard(process.pid)
             if self.interruptions > before:
                 _signal(process.pid, signal.SIGKILL)
-            leash.let_go()
+            line.let_go()
 
     def _follow(self, process: subprocess.Popen[bytes], say: Callable[[str], None]) -> int:
         """Pass on what a command says until it ends; return its exit code."""

@@ -31,7 +31,7 @@ from .leaks import withdraw_leaks
 from .libraries import libraries
 
 if TYPE_CHECKING:
-    from mlops_nb.notebook.observer import Watch
+    from mlops_nb.notebook.event import Watch
 
 # %% auto #0
 __all__ = ['Order', 'order_stage', 'order_notebook', 'declared', 'execute_order']
@@ -125,7 +125,7 @@ def _bind_freely(
     values = parse_untyped(assignments)
     if not values:
         return None, Binding({}, "")
-    from mlops_nb.notebook.execute import translate
+    from mlops_nb.notebook.engine import translate
 
     source = translate(document.kernel, document.language, values, str(document.path))
     return None, Binding(values, source)

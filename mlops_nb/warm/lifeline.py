@@ -13,7 +13,7 @@ import socket
 from .place import AVAILABLE
 
 # %% auto #0
-__all__ = ['F_SETSIG', 'Lifeline', 'tie']
+__all__ = ['F_SETSIG', 'Lifeline', 'tie', 'untie']
 
 # %% ../../nbs/lib/warm/20_lifeline.ipynb #9bea9058
 F_SETSIG = 10  # fcntl(2); Python names it from 3.13 on
@@ -47,6 +47,12 @@ class Lifeline:
         self._ours.close()
         self._theirs.close()
 
+    def let_go(self) -> None:
+        """Let the group outlive us, if its leader has ended and had the end from us."""
+        untie(self.theirs)
+        self._theirs.close()  # first: what has inherited the other end would hear of it else
+        self._ours.close()
+
 
 def tie(end: int, group: int) -> None:
     """Let the kernel kill process group `group` when the other end of `end` is closed, or now."""
@@ -59,6 +65,14 @@ def tie(end: int, group: int) -> None:
     fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) | os.O_ASYNC)
     if _is_hung_up(end):  # before there was anybody to be told
         os.killpg(group, signal.SIGKILL)
+
+
+def untie(end: int) -> None:
+    """Let nothing be killed when the other end of `end` is closed."""
+    if AVAILABLE:
+        import fcntl
+
+        fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) & ~os.O_ASYNC)
 
 
 def _is_hung_up(end: int) -> bool:

@@ -291,7 +291,7 @@ def test_a_notebook_can_be_executed_from_a_notebook(request_for: Make, tmp_path:
 @pytest.fixture
 def papermill(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return the papermill command in an environment where the engine is installed."""
-    entry = "[papermill.engine]\nmlops_nb = mlops_nb.notebook.execute:Engine\n"
+    entry = "[papermill.engine]\nmlops_nb = mlops_nb.notebook.engine:Engine\n"
     site = tmp_path / "site" / "mlops_nb-0.dist-info"
     site.mkdir(parents=True)
     (site / "entry_points.txt").write_text(entry)

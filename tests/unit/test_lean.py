@@ -12,7 +12,7 @@ WAYS = {
         "from mlops_nb.notebook.document import _upgraded\n"
         '_upgraded(\'{"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": []}\', "nb")'
     ),
-    "papermill": ("from mlops_nb.notebook.execute import prepare_papermill; prepare_papermill()"),
+    "papermill": ("from mlops_nb.notebook.engine import prepare_papermill; prepare_papermill()"),
 }
 
 

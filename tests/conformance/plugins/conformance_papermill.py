@@ -5,7 +5,7 @@ from typing import Any
 import papermill.engines
 import pytest
 
-from mlops_nb.notebook.execute import Engine
+from mlops_nb.notebook.engine import Engine
 
 papermill.engines.papermill_engines.register(None, Engine)
 
