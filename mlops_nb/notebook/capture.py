@@ -218,6 +218,8 @@ class Capture:
             self._thread.join(1.0)
         if self._listener is not None:
             self._listener.close()
+            if self._listener.refused:
+                self.reason = "not what child processes open"
         if self._marks is not None:
             self._marks.close()
         self._server = self._thread = self._listener = self._marks = None

@@ -55,6 +55,8 @@ class Listener:
         with contextlib.suppress(OSError):  # Linux 6.6: whoever asks hands over its processor
             fcntl.ioctl(descriptor, SET_FLAGS, _SAME_PROCESSOR)
         self._memory: int | None = None
+        self.refused = False
+        """Whether a process could not be looked into: a child of a kernel that is none of ours."""
         try:
             self._wake = os.pipe()
             self._thread = threading.Thread(target=self._run, name="mlops-nb-files", daemon=True)
@@ -85,6 +87,8 @@ class Listener:
             heard = self._look(note)
             if heard is not None:
                 self._hear(heard)
+        except PermissionError:
+            self.refused = True
         except Exception:
             pass  # nothing that goes wrong here is the notebook's business
         finally:

@@ -13,12 +13,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 # %% auto #0
-__all__ = ['CGROUPS', 'own_state', 'put_on', 'put_on_environ', 'freshen', 'reseed']
+__all__ = ['CGROUPS', 'USUAL', 'own_state', 'put_on', 'put_on_environ', 'bounds', 'freshen', 'reseed']
 
 # %% ../../nbs/lib/warm/30_state.ipynb #16cb7e52
 def own_state(environ: Mapping[str, str] | None = None, cwd: str | None = None) -> dict[str, Any]:
@@ -66,6 +66,12 @@ def _limits() -> dict[str, tuple[int, int]]:
 
 # %% ../../nbs/lib/warm/30_state.ipynb #e923da5e
 CGROUPS = Path("/sys/fs/cgroup")
+USUAL = {
+    "memory.max": "max", "memory.high": "max", "memory.swap.max": "max", "pids.max": "max",
+    "cpu.max": "max 100000", "cpu.weight": "100", "cpuset.cpus": "", "io.max": "",
+    "io.weight": "default 100",
+}  # fmt: skip
+"""The settings of a control group that binds nobody, as the system shows them."""
 
 
 def put_on(state: Mapping[str, Any]) -> str:
@@ -97,15 +103,51 @@ def put_on_environ(environ: Mapping[str, str]) -> None:
 
 
 def _join(groups: str) -> None:
-    """Move this process to the control groups that a process in `groups` is in."""
+    """Move this process to the control groups that a process in `groups` is in.
+
+    Where that is not allowed, groups that bind a process alike are as good.
+    """
     for line in set(groups.splitlines()) - set(_own("cgroup").splitlines()):
         _, controllers, path = line.split(":", 2)
         hierarchy = controllers.removeprefix("name=")
         for root in (CGROUPS / hierarchy,) if hierarchy else (CGROUPS, CGROUPS / "unified"):
             with contextlib.suppress(OSError):
                 Path(f"{root}{path}", "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
-    if _own("cgroup") != groups:
+    now = _own("cgroup")
+    if now != groups and bounds(now) != bounds(groups):
         raise OSError("another control group")
+
+
+def bounds(groups: str, mounted: Path = CGROUPS) -> list[tuple[str, ...]]:
+    """Return what binds a process in `groups`: limits and shares that are not the usual ones.
+
+    Groups of version 1 are taken for what they are; they end with version 2.
+    """
+    found: list[tuple[str, ...]] = []
+    for line in groups.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers.startswith("name="):
+            continue  # binds nobody
+        if controllers:
+            found.append((controllers, path))
+            continue
+        root = mounted if (mounted / "cgroup.controllers").exists() else mounted / "unified"
+        if not Path(f"{root}{path}").is_dir():
+            found.append((path, "is not there"))
+        found += _bounds_along(root, path)
+    return found
+
+
+def _bounds_along(root: Path, path: str) -> Iterator[tuple[str, ...]]:
+    """Yield the settings of version 2 that are not the usual ones, from the root downwards."""
+    place = root
+    for part in ("", *filter(None, path.split("/"))):
+        place /= part
+        for name, usual in USUAL.items():
+            with contextlib.suppress(OSError):
+                value = (place / name).read_text(encoding="ascii").strip()
+                if value != usual:
+                    yield name, value
 
 
 def _put_on_score(score: int) -> None:

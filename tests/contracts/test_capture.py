@@ -307,6 +307,17 @@ def test_a_kernel_goes_on_whose_listener_could_not_start(
     assert "can't start new thread" in outcome.capture_reason
 
 
+def test_that_processes_could_not_be_looked_into_is_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise PermissionError(13, "as Yama says it of children that are none of ours")
+
+    monkeypatch.setattr("mlops_nb.notebook.listener.raw_path", refuse)
+    outcome = run("open('table.csv').close()")
+    assert outcome.files == () and outcome.capture_reason == "not what child processes open"
+
+
 def test_a_capture_that_was_closed_can_be_closed_again_and_invite_another_kernel(
     tmp_path: Path,
 ) -> None:

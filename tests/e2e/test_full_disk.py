@@ -152,28 +152,22 @@ def test_a_read_only_file_system_is_refused_before_anything_starts(
     with mounted(tmp_path / "disk", "size=1m") as disk:
         assert execute(disk, "1", state=tmp_path / "state").returncode == 0
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-        command = [sys.executable, "-m", "mlops_nb", "execute", "nb.ipynb"]
         own = {**os.environ, "MLOPS_NB_WARM": "0", "PYTHONPATH": str(ROOT), **given}
+
+        def run(report: str, state: Path) -> subprocess.CompletedProcess[str]:
+            """Execute the notebook that lies on the read-only disk."""
+            command = [sys.executable, "-m", "mlops_nb", "execute", "nb.ipynb", "-o", report]
+            environ = own | {"XDG_STATE_HOME": str(state)}
+            return subprocess.run(
+                command, cwd=disk, env=environ, capture_output=True, text=True, check=False
+            )
+
         kept = tmp_path / "kept"
-        done = subprocess.run(
-            [*command, "-o", "out.ipynb"],
-            cwd=disk,
-            env=own | {"XDG_STATE_HOME": str(kept)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run("out.ipynb", kept)
         assert done.returncode == 2 and "out.ipynb: cannot be written (" in done.stderr
         assert done.stderr.count("\n") == 1 and not journals(kept)
         elsewhere = tmp_path / "elsewhere.ipynb"
-        done = subprocess.run(
-            [*command, "-o", str(elsewhere)],
-            cwd=disk,
-            env=own | {"XDG_STATE_HOME": str(disk)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run(str(elsewhere), disk)
         assert done.returncode == 2 and "cannot be written (" in done.stderr
         assert done.stderr.count("\n") == 1 and not elsewhere.exists()
         until(lambda: not workers(disk), "everything to end")

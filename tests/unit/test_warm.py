@@ -29,7 +29,7 @@ from mlops_nb.warm.process import UNKNOWN_STATUS, AdoptedProcess
 from mlops_nb.warm.provisioner import LAUNCHER, is_ipykernel, not_ours
 from mlops_nb.warm.server import run_command
 from mlops_nb.warm.snapshot import Snapshot
-from mlops_nb.warm.state import own_state, put_on
+from mlops_nb.warm.state import bounds, own_state, put_on
 from mlops_nb.warm.wanted import LONGEST_LIST, extend_list, read_list
 from mlops_nb.warm.wire import receive, send
 
@@ -270,6 +270,27 @@ def test_asking_for_the_state_does_not_touch_the_umask(monkeypatch: pytest.Monke
 )
 def test_a_state_that_cannot_be_put_on_is_a_reason(change: dict[str, object], reason: str) -> None:
     assert reason in in_a_fork(lambda: put_on({**own_state(), **change}))
+
+
+def test_sessions_that_bind_a_process_alike_are_as_good_as_one(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").touch()
+    for number in (1, 2, 3):
+        session = tmp_path / "user.slice" / f"session-{number}.scope"
+        session.mkdir(parents=True)
+        (session / "memory.max").write_text("1073741824\n" if number == 3 else "max\n")
+        (session / "cpu.weight").write_text("100\n")
+        (session / "cpuset.cpus").write_text("\n")
+    one, two, three, gone = (
+        bounds(f"0::/user.slice/session-{number}.scope\n", tmp_path) for number in (1, 2, 3, 4)
+    )
+    assert one == two == []
+    assert three == [("memory.max", "1073741824")] and gone != one
+    (tmp_path / "user.slice" / "pids.max").write_text("500\n")
+    limited = bounds("0::/user.slice/session-1.scope\n", tmp_path)
+    assert limited == [("pids.max", "500")] != bounds("0::/\n", tmp_path)
+    old = "4:memory:/a\n1:name=systemd:/b\n"
+    assert bounds(old, tmp_path) == bounds(old.replace("/b", "/c"), tmp_path)
+    assert bounds(old, tmp_path) != bounds(old.replace("/a", "/c"), tmp_path)
 
 
 def test_the_control_groups_of_the_asker_are_joined_or_refused(tmp_path: Path) -> None:
