@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from mlops_nb.core.canonical import readable_json
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."
 )
@@ -15,10 +17,7 @@ json_option = click.option(
 
 def print_json(value: object) -> None:
     """Print `value` as one JSON document that every JSON reader takes."""
-    document = _strict(value)
-    click.echo(
-        json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    )
+    click.echo(readable_json(_strict(value), indent=2))
 
 
 def _strict(value: object) -> object:
@@ -75,9 +74,9 @@ def show_findings(outcome: Mapping[str, Any], kind: str, *, strict: bool) -> Non
         click.echo(f"{kind}: {outcome['notebook']}, {finding['message']}", err=True)
     if len(findings) > _MOST_FINDINGS:
         click.echo(f"{kind}: and {len(findings) - _MOST_FINDINGS} more of the kind", err=True)
-    if strict and outcome.get("capture") in ("off", "python only"):
+    if strict and outcome.get("capture_reason"):
         seen = {"off": "no files were", "python only": "only what Python opens was"}
-        what = seen[outcome["capture"]]
+        what = seen.get(outcome["capture"], "not everything was")
         click.echo(f"warning: {what} watched ({outcome['capture_reason']})", err=True)
 
 

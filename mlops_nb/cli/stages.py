@@ -66,7 +66,7 @@ class StageProgress(Display):
             row = self._rows.setdefault(event.stage, _Row())
             row.state, row.seconds = str(event.state), event.seconds
         for line in self._worth_a_line(event):
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(OSError):  # a closed pipe, a closed terminal
                 self._print(line)
 
     def _worth_a_line(self, event: ReproEvent) -> list[str]:

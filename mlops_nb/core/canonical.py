@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from ..errors import UsageError
 
 # %% auto #0
-__all__ = ['Json', 'canonical_json', 'digest_bytes', 'digest']
+__all__ = ['Json', 'canonical_json', 'readable_json', 'digest_bytes', 'digest']
 
 # %% ../../nbs/lib/core/10_canonical.ipynb #f7829419
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
@@ -47,6 +48,18 @@ def _refuse_what_json_lacks(value: object, where: str) -> None:
             _refuse_what_json_lacks(item, f"{where}[{index}]")
     elif value is not None and not isinstance(value, bool | int | float | str):
         raise UsageError(f"{where} is a {type(value).__name__}", hint="pass plain JSON values")
+
+# %% ../../nbs/lib/core/10_canonical.ipynb #138939b0
+def readable_json(value: object, indent: int = 1) -> str:
+    """Return `value` as JSON that people read: indented, sorted, letters as they are.
+
+    Half a surrogate pair, as in the name of a file that is not UTF-8, is escaped: it has no bytes.
+    """
+    text = json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 # %% ../../nbs/lib/core/10_canonical.ipynb #2462ca4a
 def digest_bytes(data: bytes) -> str:

@@ -29,7 +29,7 @@ from mlops_nb.notebook.basis import (
     mark_of,
     value_digests,
 )
-from .copies import copy_outputs
+from .copies import TooMuch, copy_outputs
 from .grounds import Grounds
 from .kernel import Kernel
 from .outcome import Ending
@@ -92,6 +92,11 @@ async def _elsewhere(function: Callable[..., Value], *arguments: Any) -> Value:
         if task:
             task.uncancel()
         raise Stopped from None
+
+
+def _room(folder: Path) -> int:
+    """Return how many bytes a checkpoint in `folder` may have: half of what is free, at most."""
+    return min(CHECKPOINT_BYTES, shutil.disk_usage(folder).free // 2)
 
 
 class Keeper:
@@ -160,9 +165,11 @@ class Keeper:
                 return ending
             basis = await _elsewhere(self._with_modules, basis, facts["files"], deadline)
             copies = self._present.cwd, self._grounds.outputs, draft, deadline
-            outputs = await _elsewhere(copy_outputs, *copies)
+            outputs = await _elsewhere(copy_outputs, *copies, _room(draft) - facts["bytes"])
         except Late:
             raise Refused("saving takes too long for what it would save") from None
+        except TooMuch as why:
+            raise Refused(str(why)) from None
         except OSError as error:
             raise Refused(f"it cannot be written ({error.strerror or error})") from None
         self._number += 1
@@ -179,12 +186,13 @@ class Keeper:
         self, kernel: Kernel, draft: Path, deadline: float
     ) -> tuple[Ending, Mapping[str, Any]]:
         """Let the kernel write its state; return how that ended and what is to be known."""
-        limit = min(CHECKPOINT_BYTES, shutil.disk_usage(draft).free // 2)
         left, answer = max(0.01, deadline - time.monotonic()), draft / "answer.json"
         where = str(draft / "state.pickle"), str(answer)
-        ending = await kernel.ask(tool_source("saving.save", *where, left, limit), left + 1)
-        if ending.state == "timeout" or (ending.state == "ok" and not answer.exists()):
+        ending = await kernel.ask(tool_source("saving.save", *where, left, _room(draft)), left + 1)
+        if ending.state == "timeout":
             raise Refused("saving takes too long for what it would save")
+        if ending.state == "ok" and not answer.exists():
+            raise Refused("the kernel could not say what became of it")
         if ending.state != "ok":
             return ending, {}
         facts = json.loads(answer.read_text(encoding="utf-8"))

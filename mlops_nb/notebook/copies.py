@@ -17,14 +17,32 @@ from ..core.files import write_atomic
 from .basis import Late, file_digest, files_in
 
 # %% auto #0
-__all__ = ['copy_outputs', 'put_outputs_back']
+__all__ = ['TooMuch', 'copy_outputs', 'put_outputs_back']
 
 # %% ../../nbs/lib/notebook/79_copies.ipynb #e6fc4869
-def copy_outputs(cwd: Path, outputs: tuple[str, ...], folder: Path, deadline: float) -> list[Any]:
+class TooMuch(Exception):
+    """Why outputs are not copied."""
+
+
+def copy_outputs(
+    cwd: Path, outputs: tuple[str, ...], folder: Path, deadline: float, most_bytes: int
+) -> list[Any]:
     """Copy the files that are there to `folder`; return path, mode and checksum of each.
 
     Directories come first, without a checksum.
+
+    Raises
+    ------
+    TooMuch
+        If they have more than `most_bytes`; nothing was copied then.
+    Late
+        If it is not done by `deadline`.
     """
+    if (
+        sum(place.stat().st_size for place in files_in(cwd, outputs) if place.is_file())
+        > most_bytes
+    ):
+        raise TooMuch("the outputs so far are too large for a copy")
     copied: list[Any] = [
         [os.path.relpath(place, cwd), stat.S_IMODE(place.stat().st_mode), None]
         for place in _directories(cwd, outputs)

@@ -70,6 +70,11 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
             return outcome
         except errors.UnwritablePath as why:
             raise observer.give_up(why) from None
+        except errors.ExecutionError:
+            raise
+        except BaseException as error:
+            observer.break_off(error)
+            raise
 
 
 def _close(observer: Observer, request: Request, ending: Ending, log: str) -> Outcome:

@@ -8,22 +8,30 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from pathlib import Path
 
 from .processes import process_tree
 from ..warm.lifeline import Lifeline
 
 # %% auto #0
-__all__ = ['LOOK_SECONDS', 'Family']
+__all__ = ['LOOK_SECONDS', 'MARK', 'Family']
 
 # %% ../../nbs/lib/notebook/66_family.ipynb #e73dad33
 LOOK_SECONDS = 0.2
 
 
-class Family:
-    """The kernel `pid`, the leader of its group, and all groups that descend from it."""
+MARK = "MLOPS_NB_KERNEL"
+"""The variable of a kernel's environment by which those are known that it has started."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
+
+class Family:
+    """The kernel `pid`, the leader of its group, and all groups that descend from it.
+
+    `mark` is the value of `MARK` in its environment, which nobody else has.
+    """
+
+    def __init__(self, pid: int, mark: str = "") -> None:
+        self._pid, self._mark = pid, mark
         self._lines: dict[int, Lifeline] = {}
 
     def look(self) -> None:
@@ -33,18 +41,31 @@ class Family:
         for group in {group for group in self._lines if not _is_there(group)}:
             self._lines.pop(group).cut()
         for group in self._groups() - self._lines.keys() - {self._pid, os.getpgrp()}:
-            self._lines[group] = line = Lifeline()
+            with contextlib.suppress(OSError):  # it has just ended, or no descriptor is left
+                self._bind(group)
+
+    def _bind(self, group: int) -> None:
+        """Let a group die with us."""
+        line = Lifeline()
+        try:
             line.bind(group)
+        except OSError:
+            line.cut()
+            raise
+        self._lines[group] = line
 
     def end(self) -> None:
         """Kill every process of the family."""
         self.look()
+        if os.name == "posix":
+            for group in {self._pid, *self._groups()} - {os.getpgrp()}:
+                with contextlib.suppress(OSError):
+                    os.killpg(group, signal.SIGKILL)
         for line in self._lines.values():
             line.cut()
         self._lines.clear()
-        if os.name == "posix":
-            with contextlib.suppress(OSError):
-                os.killpg(self._pid, signal.SIGKILL)
+        if self._mark:
+            _kill_marked(f"{MARK}={self._mark}".encode())
 
     def _groups(self) -> set[int]:
         """Return the groups that there are now."""
@@ -53,6 +74,14 @@ class Family:
             with contextlib.suppress(OSError):
                 groups.add(os.getpgid(pid))
         return groups
+
+
+def _kill_marked(variable: bytes) -> None:
+    """Kill what has `variable` in its environment, whoever its parent is by now."""
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if variable in place.read_bytes().split(b"\0"):
+                os.kill(int(place.parent.name), signal.SIGKILL)
 
 
 def _is_there(group: int) -> bool:

@@ -70,6 +70,8 @@ class Journal:
                     os.close(self._file)
                     raise
                 time.sleep(0.01)
+            except OSError:  # a file system without locks
+                return
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Write `entry` down."""
@@ -81,10 +83,13 @@ class Journal:
             raise UnwritablePath(self.path, error.strerror or str(error)) from None
 
     def close(self) -> None:
-        """Put what was written on the disk, and let go of it."""
+        """Put what was written on the disk, and let go of it, once."""
+        if self._file < 0:
+            return
         with contextlib.suppress(OSError):  # some file systems cannot
             os.fsync(self._file)
         os.close(self._file)
+        self._file = -1
 
 # %% ../../nbs/lib/notebook/76_journal.ipynb #39bffdf7
 def read_entries(path: Path) -> Iterator[Entry]:
@@ -129,6 +134,8 @@ def is_written(path: Path) -> bool:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError:  # a file system without locks
+        return False
     finally:
         os.close(file)
     return False

@@ -26,9 +26,9 @@ from ..errors import KernelNotInstalled
 from .agent import NOTE, START
 from .capture import Capture
 from .channel import ShellChannel, greet
-from .family import LOOK_SECONDS, Family
+from .family import LOOK_SECONDS, MARK, Family
 from .limits import GUARD_SECONDS, MemoryGuard
-from .outcome import Ending
+from .outcome import Ending, State
 from .resources import OomCounter
 from .waiting import done_or_stopped, end_of, let_go
 from ..warm.folder import HeldFolder
@@ -124,6 +124,8 @@ class Kernel:
         self._guard: MemoryGuard | None = None
         self._family: Family | None = None
         self._gone: asyncio.Future[None] | None = None
+        self._watching: asyncio.Future[None] | None = None
+        self._mark = uuid4().hex
         self.client = connect(self._manager)
         self.language: Mapping[str, Any] = {}
 
@@ -155,12 +157,14 @@ class Kernel:
         if _is_ipykernel(self._manager):
             self.client.extra_arguments = ["--HistoryManager.enabled=False"]
         environ = {"PYTHONHASHSEED": "0"} | dict(os.environ) | dict(self._launch.environ)
+        environ[MARK] = self._mark
         with self._log.open("wb") as log:
             await self.client.async_start_new_kernel(
                 cwd=str(self._launch.cwd), env=environ, stdout=log, stderr=log
             )
         self._process = getattr(self._manager.provisioner, "process", None)
-        self._gone = asyncio.ensure_future(self._watch())
+        self._gone = end_of(self.pid)
+        self._watching = asyncio.ensure_future(self._watch(self._gone))
         self.client.kc = self._manager.client()
         self.client.kc.shell_channel_class = ShellChannel
         self.client.kc.start_channels(stdin=False, hb=False, control=False)
@@ -176,18 +180,19 @@ class Kernel:
         elif self._launch.capture:
             self._launch.capture.decline("not the kernel of IPython")
 
-    async def _watch(self) -> None:
-        """Keep the process within its memory and its family in sight; return when it has ended."""
+    async def _watch(self, gone: asyncio.Future[None]) -> None:
+        """Keep the process within its memory and its family in sight until it is `gone`."""
         self._ooms = OomCounter(self.pid)
-        self._family = Family(self.pid)
+        self._family = Family(self.pid, self._mark)
         if self._launch.memory_bytes is not None:
             self._guard = MemoryGuard(self.pid, self._launch.memory_bytes)
-        gone = end_of(self.pid)
         while not gone.done():
             await asyncio.wait({gone}, timeout=GUARD_SECONDS if self._guard else LOOK_SECONDS)
             self._family.look()
             if self._guard:
                 self._guard.look()
+            if not gone.done():
+                self._ooms.look()
 
     async def run(self, cell: Any, index: int, limit: float | None) -> Ending:
         """Run one cell for at most `limit` seconds; say how it ended."""
@@ -199,7 +204,7 @@ class Kernel:
             await let_go(job)
             return self._death()
         if stopped:
-            await self._interrupt(job)
+            stopped = await self._interrupt(job) or stopped
             late = "not finished in time"
             return Ending(stopped, late if stopped == "timeout" else "interrupted")
         try:
@@ -222,8 +227,7 @@ class Kernel:
         job = asyncio.ensure_future(self._answer(source))
         stopped = await done_or_stopped(job, limit, self._gone)
         if stopped in ("timeout", "cancelled"):
-            await self._interrupt(job)
-            return Ending(stopped, "interrupted")
+            return Ending(await self._interrupt(job) or stopped, "interrupted")
         if stopped:
             await let_go(job)
             return self._death()
@@ -240,12 +244,16 @@ class Kernel:
                 if reply["parent_header"].get("msg_id") == question:
                     return
 
-    async def _interrupt(self, job: asyncio.Future[Any]) -> None:
-        """Let a running cell raise `KeyboardInterrupt`, which shows where it was; then let go."""
+    async def _interrupt(self, job: asyncio.Future[Any]) -> State | None:
+        """Let a running cell raise `KeyboardInterrupt`, which shows where it was; then let go.
+
+        If somebody presses Ctrl-C meanwhile, that is returned.
+        """
         with contextlib.suppress(RuntimeError, OSError):
             await self._manager.interrupt_kernel()
-        await done_or_stopped(job, INTERRUPT_SECONDS)
+        stopped = await done_or_stopped(job, INTERRUPT_SECONDS)
         await let_go(job)
+        return "cancelled" if stopped == "cancelled" else None
 
     def _death(self, otherwise: str = "") -> Ending:
         """Say what the kernel died of."""
@@ -277,6 +285,8 @@ class Kernel:
         """
         if self._gone:
             self._gone.cancel()
+        # Once it has ended, there is nothing to cancel, but perhaps something to tell.
+        watched = self._watching if self._watching and not self._watching.cancel() else None
         if self._family:
             self._family.look()
         job = asyncio.ensure_future(self._end(graceful=graceful))
@@ -286,6 +296,8 @@ class Kernel:
                 cut = cut or graceful
                 self._family.end()
         job.result()
+        if watched:
+            watched.result()
         return not cut
 
     async def _end(self, *, graceful: bool) -> None:

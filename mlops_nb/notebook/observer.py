@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from .course import Course
 from .event import Event, Watch
 from .files import FileUse
 from .journal import JOURNAL, VERSION, Entry, Journal
-from .outcome import Ending, Outcome
+from .outcome import Ending, Outcome, State
 from .outputs import OutputFilter, Said
 from .prepare import Prepared
 from .redaction import Redactor
@@ -215,6 +216,14 @@ class Observer:
         course = self._course
         cell = course.prepared.numbers[course.current] if course.current is not None else None
         return JournalLost(course.prepared.where, cell, why, self._folder)
+
+    def break_off(self, why: BaseException) -> None:
+        """Stop with what nobody has foreseen; the journal says so, and is let go of."""
+        name = type(why).__name__
+        with contextlib.suppress(Exception):  # what led here matters more
+            state: State = "cancelled" if isinstance(why, KeyboardInterrupt) else "error"
+            self._last_word(Ending(state, f"{name}: {why}", name, str(why)), None)
+        self._journal.close()
 
     def close(self, ending: Ending, report: Path, log: str, *, partial: bool = False) -> Outcome:
         """Write everything down for the last time.

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 
+from ..core.canonical import readable_json
 from ..core.files import write_atomic
 from ..errors import UnwritablePath
 from .course import Course
@@ -61,6 +61,6 @@ class Remains:
 
     def write_outcome(self, outcome: Outcome) -> None:
         """Write the outcome; that one of a failure could not be is no error."""
-        text = json.dumps(outcome.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
+        text = readable_json(outcome.to_json())
         with contextlib.suppress(*([UnwritablePath] if outcome.state != "ok" else [])):
             write_atomic(self._folder / "outcome.json", text + "\n")

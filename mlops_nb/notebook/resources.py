@@ -113,8 +113,12 @@ class OomCounter:
         self._file = _counting_file(pid, root)
         self._before = self._count()
 
+    def look(self) -> None:
+        """Count from here: what happened before has killed another process."""
+        self._before = self._count()
+
     def has_grown(self) -> bool:
-        """Return whether a process was killed for its memory since this was made."""
+        """Return whether a process was killed for its memory since the last look."""
         now = self._count()
         return now is not None and self._before is not None and now > self._before
 

@@ -5,6 +5,7 @@
 # %% ../../nbs/lib/notebook/77_saving.ipynb #1a780d8a
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import linecache
@@ -25,9 +26,11 @@ _LISTS = ("In", "Out", "_ih", "_oh", "_dh")
 
 
 def write_answer(path: str, facts: Mapping[str, Any]) -> None:
-    """Write `facts` down."""
-    with open(path, "w", encoding="utf-8") as stream:
+    """Write `facts` down, all or nothing."""
+    draft = f"{path}.tmp"
+    with open(draft, "w", encoding="utf-8") as stream:
         json.dump(facts, stream)
+    os.replace(draft, path)
 
 
 DEPTH = 3000
@@ -44,6 +47,8 @@ def save(tools: Any, state_file: str, answer: str, seconds: float, limit: int) -
     except KeyboardInterrupt:
         facts = {"refused": "saving takes too long for what it would save"}
     except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(state_file)  # there may be no room for the answer else
         facts = {"refused": f"the state cannot be written ({error.strerror or error})"}
     except Exception as error:
         facts = {"refused": str(error) or type(error).__name__}

@@ -21,7 +21,7 @@ from .closure import ProjectCode
 from .kept import execution_folders, executions_folder
 
 # %% auto #0
-__all__ = ['Resume', 'wanted', 'earlier_attempt', 'module_digests', 'grounds']
+__all__ = ['Resume', 'CHECKPOINT', 'wanted', 'earlier_attempt', 'module_digests', 'grounds']
 
 # %% ../../nbs/lib/pipeline/89_attempts.ipynb #4cc610e5
 Resume = Literal["no", "if possible", "yes"]
@@ -55,11 +55,27 @@ def earlier_attempt(
         return None
 
 # %% ../../nbs/lib/pipeline/89_attempts.ipynb #30805359
+CHECKPOINT = "MLOPS_NB_CHECKPOINT_SECONDS"
+
+
 def module_digests(root: Path, sources: Sequence[str]) -> dict[str, str]:
     """Return the digest of each module of the project that cells with these sources import."""
     code = ProjectCode(root)
     trees = [tree for text in sources if (tree := read_source(text).tree)]
     return {os.path.relpath(file, root): code.digest(file) for file in code.closure(trees)}
+
+
+def _checkpoint_seconds() -> float:
+    """Return how long cells work between two checkpoints, as the environment has it."""
+    text = os.environ.get(CHECKPOINT) or str(CHECKPOINT_SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        what = f"{CHECKPOINT}={text} is no number of seconds"
+        raise UsageError(what, hint=f"write it like {CHECKPOINT_SECONDS:g}")
+    return seconds
 
 
 def grounds(
@@ -74,6 +90,6 @@ def grounds(
         inputs=paths[True],
         outputs=paths[False],
         code=partial(module_digests, root),
-        seconds=float(os.environ.get("MLOPS_NB_CHECKPOINT_SECONDS") or CHECKPOINT_SECONDS),
+        seconds=_checkpoint_seconds(),
         earlier=earlier,
     )

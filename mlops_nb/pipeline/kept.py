@@ -21,7 +21,9 @@ from ..notebook.journal import JOURNAL, is_written
 __all__ = ['executions_folder', 'new_folder', 'execution_folders', 'find_journal', 'latest_folders', 'remove_executions']
 
 # %% ../../nbs/lib/pipeline/88_kept.ipynb #ccc34035
-_FOLDER = re.compile(r"^\d{8}T\d{6}(\.\d{3})?-(?P<stage>.+?)(-[0-9a-f]{8})?(-\d+)?$")
+_FOLDER = re.compile(r"^\d{8}T\d{6}\.\d{3}-(?P<stage>.+)-[0-9a-f]{8}$")
+_OLD_FOLDER = re.compile(r"^\d{8}T\d{6}(\.\d{3})?-(?P<stage>.+?)(-\d+)?$")
+"""How folders were named before; they are still found."""
 
 
 def executions_folder(project: Project | None) -> Path:
@@ -43,7 +45,7 @@ def execution_folders(executions: Path) -> list[Path]:
     """Return the folders of the executions in `executions`, oldest first."""
     if not executions.is_dir():
         return []
-    found = (path for path in executions.iterdir() if _FOLDER.match(path.name))
+    found = (path for path in executions.iterdir() if _stage(path))
     return sorted(path for path in found if path.is_dir() and not path.is_symlink())
 
 # %% ../../nbs/lib/pipeline/88_kept.ipynb #0455d4db
@@ -80,8 +82,8 @@ def latest_folders(folders: Iterable[Path]) -> dict[str, Path]:
 
 
 def _stage(folder: Path) -> str:
-    """Return the name of the stage or notebook that was executed in `folder`."""
-    match = _FOLDER.match(folder.name)
+    """Return the name of the stage or notebook executed in `folder`; empty if it is no such."""
+    match = _FOLDER.match(folder.name) or _OLD_FOLDER.match(folder.name)
     return match["stage"] if match else ""
 
 # %% ../../nbs/lib/pipeline/88_kept.ipynb #6cc7fe50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -15,8 +16,10 @@ import pytest
 
 from mlops_nb import errors
 from mlops_nb.notebook.execute import Request, execute
+from mlops_nb.notebook.journal import JOURNAL, is_written
 from mlops_nb.notebook.limits import Limits, parse_size
 from mlops_nb.notebook.outcome import Outcome
+from mlops_nb.notebook.replay import Replay
 from tests.kills import until
 
 pytestmark = pytest.mark.slow
@@ -123,14 +126,14 @@ time.sleep({seconds})
 
 
 def test_daemons_that_hold_the_streams_open_hold_up_nothing(tmp_path: Path) -> None:
-    outcome = run(tmp_path, DAEMONS.format(seconds=0.5), "'on'")
+    outcome = run(tmp_path, DAEMONS.format(seconds=0), "'on'")
     assert outcome.state == "ok" and text_of(tmp_path, 1) == "'on'"
     until(lambda: nobody_works_in(tmp_path), "the daemons to end")
 
 
 def test_daemons_of_a_kernel_that_is_killed_are_ended_with_it(tmp_path: Path) -> None:
     with pytest.raises(errors.KernelKilled, match="killed by SIGKILL"):
-        run(tmp_path, DAEMONS.format(seconds=0.5), "import os\nos.kill(os.getpid(), 9)")
+        run(tmp_path, DAEMONS.format(seconds=0), "import os\nos.kill(os.getpid(), 9)")
     until(lambda: nobody_works_in(tmp_path), "the daemons to end")
 
 
@@ -180,8 +183,10 @@ ctypes.PyDLL(None).sleep(600)  # PyDLL keeps the interpreter lock
 
 
 def test_c_code_that_holds_the_interpreter_lock_is_stopped_in_time(tmp_path: Path) -> None:
-    with pytest.raises(errors.ExecutionTimeout):
-        run(tmp_path, "print('before')", HELD, limits=Limits(8))
+    with pytest.raises(errors.ExecutionTimeout) as stopped:
+        run(tmp_path, "print('before')", HELD, limits=Limits(seconds=120, cell_seconds=3))
+    assert stopped.value.outcome
+    assert [cell["state"] for cell in stopped.value.outcome["cells"]] == ["ok", "timeout"]
     assert nobody_works_in(tmp_path)
 
 
@@ -256,7 +261,7 @@ def test_a_kernel_within_its_memory_is_left_alone(tmp_path: Path, cell: str) -> 
 def test_a_cell_that_takes_too_long_is_named_and_the_next_is_not_run(tmp_path: Path) -> None:
     sleep = "import time\nprint('begun', flush=True)\ntime.sleep({})"
     with pytest.raises(errors.ExecutionTimeout, match="cell 2: not finished after 2 s") as caught:
-        cells = [sleep.format(seconds) for seconds in (0.5, 60, 0)]
+        cells = [sleep.format(seconds) for seconds in (0, 60, 0)]
         run(tmp_path, *cells, limits=Limits(seconds=60, cell_seconds=2))
     outcome = caught.value.outcome
     assert outcome and outcome["error"]["output"] == "begun"
@@ -344,3 +349,47 @@ def own_group() -> str:
     lines = Path("/proc/self/cgroup").read_text().splitlines()
     groups = {line.split(":")[1]: line.split(":", 2)[2] for line in lines}
     return groups.get("memory", groups.get("", "/")).lstrip("/")
+
+
+def test_children_that_come_and_go_in_groups_of_their_own_do_not_end_a_kernel(
+    tmp_path: Path,
+) -> None:
+    many = (
+        "import subprocess, time\nend = time.monotonic() + 4\nwhile time.monotonic() < end:\n"
+        "    subprocess.run(['true'], start_new_session=True)\n'done'"
+    )
+    outcome = run(tmp_path, many)
+    assert outcome.state == "ok"
+
+
+def test_a_daemon_that_a_kernel_leaves_at_its_very_end_ends_with_it(tmp_path: Path) -> None:
+    daemon = "import os, subprocess\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+    hidden = "os.system('(setsid sleep 601 &)')\nos._exit(1)"
+    with pytest.raises(errors.KernelKilled):
+        run(tmp_path, daemon + hidden)
+    until(lambda: nobody_works_in(tmp_path), "the daemons to end")
+
+
+def test_a_file_whose_name_is_not_utf8_is_no_trouble(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.csv")).write_text("1")
+    outcome = run(tmp_path, r"open(b'caf\xe9.csv').read()")
+    (use,) = outcome.files
+    assert os.fsencode(use.path) == b"caf\xe9.csv"
+    kept = json.loads((tmp_path / "kept" / "outcome.json").read_text())
+    assert kept["files"][0]["path"] == use.path
+
+
+def test_what_nobody_has_foreseen_is_written_down_and_lets_the_journal_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object, **__: object) -> None:
+        raise RuntimeError("who would have thought")
+
+    monkeypatch.setattr("mlops_nb.notebook.engine.Engine.run", stumble)
+    with pytest.raises(RuntimeError, match="who would"):
+        run(tmp_path, "1")
+    journal = tmp_path / "kept" / JOURNAL
+    assert not is_written(journal)
+    outcome = Replay(journal).outcome()
+    assert outcome.state == "error" and outcome.error
+    assert outcome.error.message == "who would have thought"

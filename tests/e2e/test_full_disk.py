@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mlops_nb.notebook.journal import JOURNAL
+from mlops_nb.notebook.journal import JOURNAL, read_entries
 from mlops_nb.notebook.replay import Replay
 from mlops_nb.notebook.report import render
 from tests.kills import until, workers
@@ -116,6 +116,18 @@ def test_a_full_temporary_directory_is_said_in_a_line(tmp_path: Path) -> None:
         done = execute(work, "1", state=tmp_path / "state", TMPDIR=str(disk), MLOPS_NB_WARM="0")
         assert done.returncode == 3 and done.stderr.count("error:") == 1
         assert "No space left on device" in done.stderr
+
+
+def test_a_disk_that_is_full_of_a_checkpoint_means_no_checkpoint(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    with mounted(tmp_path / "disk", "size=400k") as disk:
+        other = f"open({str(disk / 'other')!r}, 'wb').write(bytes(150_000))"
+        cells = ("data = bytes(range(256)) * 700", other, "len(data)")
+        done = execute(work, *cells, state=disk, MLOPS_NB_CHECKPOINT_SECONDS="0")
+        (journal,) = journals(disk)
+        said = [e for e in read_entries(journal) if e["entry"] == "no_checkpoint"]
+    assert done.returncode == 0 and said
 
 
 @pytest.fixture

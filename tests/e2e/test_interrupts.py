@@ -75,12 +75,14 @@ class Terminal:
             return
 
 
-def execution(folder: Path, cell: str, environ: dict[str, str]) -> Terminal:
-    """Execute a notebook in a terminal, as far as into its second cell."""
+def execution(
+    folder: Path, cell: str, environ: dict[str, str], tool: tuple[str, ...] = ("-m", "mlops_nb")
+) -> Terminal:
+    """Execute a notebook in a terminal by `tool`, as far as into its second cell."""
     sources = ("print('before')", cell, "never = 1")
     cells = [nbformat.v4.new_code_cell(text, id=f"c{i}") for i, text in enumerate(sources)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "nb.ipynb")
-    command = [sys.executable, "-m", "mlops_nb", "execute", "nb.ipynb", "-o", "out.ipynb"]
+    command = [sys.executable, *tool, "execute", "nb.ipynb", "-o", "out.ipynb"]
     terminal = Terminal(command, folder, environ | {"XDG_STATE_HOME": str(folder)})
     until(lambda: (folder / "begun").exists(), "the cell to run")
     return terminal
@@ -109,16 +111,23 @@ def test_the_first_interrupts_the_cell_which_shows_where_it_was(
     assert workers(tmp_path) == []
 
 
+PATIENT_TOOL = """
+from mlops_nb.notebook import kernel
+kernel.INTERRUPT_SECONDS = 3600
+from mlops_nb.__main__ import main
+main()
+"""
+
+
 def test_the_second_ends_a_cell_that_does_not_listen(
     tmp_path: Path, environ: dict[str, str]
 ) -> None:
-    terminal = execution(tmp_path, STUBBORN, environ)
+    cold = environ | {"MLOPS_NB_WARM": "0"}
+    terminal = execution(tmp_path, STUBBORN, cold, ("-c", PATIENT_TOOL))
     terminal.press(CTRL_C)
     time.sleep(0.3)  # two signals at once are one
-    pressed = time.monotonic()
     terminal.press(CTRL_C)
     assert terminal.end() == 130
-    print(f"ended after {time.monotonic() - pressed:.2f} s")
     assert b"cell 2: interrupted" in terminal.shown and b"Traceback" not in terminal.shown
     assert outcome_in(tmp_path)["state"] == "cancelled"
     assert workers(tmp_path) == []

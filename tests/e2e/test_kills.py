@@ -22,7 +22,7 @@ from tests.warm import Warm, warm_server
 
 pytestmark = pytest.mark.slow
 
-IN_THE_GROUP = ("print('begun', flush=True)", CHILD, "'end'")
+SHORT = ("print('begun', flush=True)", CHILD, "'end'")
 
 
 @pytest.fixture(scope="class")
@@ -39,7 +39,7 @@ def warm_trials(warm: Warm) -> Iterator[Trials]:
 
 @pytest.fixture
 def cold_trials() -> Iterator[Trials]:
-    with trials(cells=IN_THE_GROUP) as these:
+    with trials(cells=SHORT) as these:
         yield these
 
 

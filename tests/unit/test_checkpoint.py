@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_nb.errors import UsageError
 from mlops_nb.notebook.basis import Late
 from mlops_nb.notebook.checkpoint import Allowance
-from mlops_nb.notebook.copies import copy_outputs, put_outputs_back
-from mlops_nb.pipeline.attempts import wanted
+from mlops_nb.notebook.copies import TooMuch, copy_outputs, put_outputs_back
+from mlops_nb.pipeline.attempts import grounds, wanted
 
 steps = st.lists(st.tuples(st.floats(0, 100), st.booleans(), st.floats(0, 1)), max_size=40)
 
@@ -51,7 +52,7 @@ def test_outputs_are_put_back_as_they_were(tmp_path: Path) -> None:
         (place / name).write_text(name)
     (place / "model").chmod(0o751)
     outputs = ("model", "plots", "same", "absent")
-    copied = copy_outputs(place, outputs, copies, FOREVER)
+    copied = copy_outputs(place, outputs, copies, FOREVER, 10**6)
     assert [name for name, _, _ in copied] == [
         "plots",
         "plots/empty",
@@ -84,7 +85,7 @@ def test_what_was_written_after_the_checkpoint_goes(tmp_path: Path) -> None:
     (place / "plots" / "a.csv").write_text("a")
     (place / "beside").write_text("no output")
     outputs = ("model", "plots")
-    copied = copy_outputs(place, outputs, copies, FOREVER)
+    copied = copy_outputs(place, outputs, copies, FOREVER, 10**6)
     (place / "model").write_text("of a later cell")
     (place / "plots" / "new").mkdir()
     (place / "plots" / "new" / "b.csv").write_text("of a later cell")
@@ -96,7 +97,14 @@ def test_what_was_written_after_the_checkpoint_goes(tmp_path: Path) -> None:
 def test_copies_take_no_longer_than_they_may(tmp_path: Path) -> None:
     (tmp_path / "model").write_text("x")
     with pytest.raises(Late):
-        copy_outputs(tmp_path, ("model",), tmp_path, 0.0)
+        copy_outputs(tmp_path, ("model",), tmp_path, 0.0, 10**6)
+
+
+def test_more_than_there_is_room_for_is_not_copied(tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(bytes(1001))
+    with pytest.raises(TooMuch, match="too large"):
+        copy_outputs(tmp_path, ("model",), tmp_path, FOREVER, 1000)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 @pytest.mark.parametrize(
@@ -104,3 +112,12 @@ def test_copies_take_no_longer_than_they_may(tmp_path: Path) -> None:
 )
 def test_the_environment_asks_to_resume(said: str, meant: str) -> None:
     assert wanted({"MLOPS_NB_RESUME": said}) == meant and wanted({}) == "no"
+
+
+@pytest.mark.parametrize("said", ["abc", "-1", "inf"])
+def test_a_time_between_checkpoints_that_is_none_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setenv("MLOPS_NB_CHECKPOINT_SECONDS", said)
+    with pytest.raises(UsageError, match=f"MLOPS_NB_CHECKPOINT_SECONDS={said} is no number"):
+        grounds(tmp_path, None, {}, None)

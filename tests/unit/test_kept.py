@@ -99,3 +99,9 @@ def test_a_stage_comes_before_a_folder_of_its_name(
     assert find_journal("20130101", folders) == folders[0] / JOURNAL
     assert find_journal("./train", folders) == Path("train") / JOURNAL
     assert find_journal("train", []) == Path("train") / JOURNAL
+
+
+def test_digits_at_the_end_of_a_stage_are_not_taken_for_the_random_part(tmp_path: Path) -> None:
+    folder = tmp_path / "20260101T000000.000-report-20240101-12345678"
+    folder.mkdir()
+    assert find_journal("report-20240101", [folder]) == folder / JOURNAL
