@@ -22,7 +22,8 @@ from tests.warm import Warm, warm_server
 
 pytestmark = pytest.mark.slow
 
-SHORT = ("print('begun', flush=True)", CHILD, "'end'")
+NO_DAEMONS = ("print('begun', flush=True)", CHILD, "'end'")
+"""A daemon younger than the last look at a cold kernel's family may outlive a killed runner."""
 
 
 @pytest.fixture(scope="class")
@@ -39,7 +40,13 @@ def warm_trials(warm: Warm) -> Iterator[Trials]:
 
 @pytest.fixture
 def cold_trials() -> Iterator[Trials]:
-    with trials(cells=SHORT) as these:
+    with trials() as these:
+        yield these
+
+
+@pytest.fixture
+def cold_trials_without_daemons() -> Iterator[Trials]:
+    with trials(cells=NO_DAEMONS) as these:
         yield these
 
 
@@ -98,11 +105,13 @@ class TestRunner:
         warm_trials.finish()
         assert_no_folder_is_left(warm)
 
-    def test_a_cold_runner_may_be_killed_at_any_time(self, cold_trials: Trials) -> None:
+    def test_a_cold_runner_may_be_killed_at_any_time(
+        self, cold_trials_without_daemons: Trials
+    ) -> None:
         for _ in range(20):
-            (outcome,) = cold_trials.kill(runner_with_a_journal, 1.5)
+            (outcome,) = cold_trials_without_daemons.kill(runner_with_a_journal, 1.5)
             assert outcome is None or outcome.state in ("ok", "killed:signal")
-        cold_trials.finish()
+        cold_trials_without_daemons.finish()
 
 
 class TestServer:
@@ -138,11 +147,13 @@ class TestTerminal:
         warm_trials.finish()
         assert_no_folder_is_left(warm)
 
-    def test_a_cold_terminal_may_be_closed_at_any_time(self, cold_trials: Trials) -> None:
+    def test_a_cold_terminal_may_be_closed_at_any_time(
+        self, cold_trials_without_daemons: Trials
+    ) -> None:
         for _ in range(10):
-            outcome = close_terminal(cold_trials, 2.5, by_signal=False)
+            outcome = close_terminal(cold_trials_without_daemons, 2.5, by_signal=False)
             assert outcome is None or outcome.state in ("ok", "cancelled")
-        cold_trials.finish()
+        cold_trials_without_daemons.finish()
 
 
 def close_terminal(trials: Trials, within: float, *, by_signal: bool) -> Outcome | None:
