@@ -28,9 +28,12 @@ def prepare() -> Callable[[Sequence[str]], int]:
     from mlops_nb.notebook.engine import prepare_papermill
 
     prepare_papermill()  # first, because it hides what costs much
+    from jupyter_client.provisioning.factory import KernelProvisionerFactory
     from nbformat.validator import get_validator
 
     for name in MODULES:
         importlib.import_module(name)
     get_validator(4, 5)  # type: ignore[no-untyped-call]  # compiled on first use
+    # It reads what every installed package offers; who installs one more replaces the server.
+    KernelProvisionerFactory.instance()
     return run

@@ -35,6 +35,7 @@ def prepare_papermill() -> None:
         import papermill.engines
     # Where the distribution is not installed there is no entry point to register the engine.
     papermill.engines.papermill_engines.register("mlops_nb", Engine)
+    _client_class()  # made once, before the warm server forks
 
 # %% ../../nbs/lib/notebook/88_engine.ipynb #f05f3ed9
 @cache
