@@ -201,7 +201,7 @@ def main(folder: str, command: str, idle: float) -> None:
     make_private(folder)
     lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
     module, _, name = command.partition(":")
@@ -209,4 +209,4 @@ def main(folder: str, command: str, idle: float) -> None:
     server = Server(folder, prepared(), idle)
     server.serve()
     server.end()
-    os.close(lock)  # the next one may start
+    os.close(lock)  # the next one may start, though commands may still run

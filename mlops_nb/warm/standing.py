@@ -19,7 +19,7 @@ from .place import KERNELS, LOG, SOCKET, server_folder, why_off
 from .wire import ask
 
 # %% auto #0
-__all__ = ['LOADING_SECONDS', 'memory', 'standing', 'start_and_wait']
+__all__ = ['LOADING_SECONDS', 'PAUSE_SECONDS', 'memory', 'standing', 'start_and_wait']
 
 # %% ../../nbs/lib/warm/90_standing.ipynb #8a5559f4
 def memory(pid: int) -> dict[str, int | None]:
@@ -51,6 +51,7 @@ def standing() -> dict[str, Any]:
 
 # %% ../../nbs/lib/warm/90_standing.ipynb #fd129650
 LOADING_SECONDS = 120.0
+PAUSE_SECONDS = 1.0
 
 
 def start_and_wait(prepare: str, names: Iterable[str]) -> dict[str, Any]:
@@ -71,10 +72,12 @@ def start_and_wait(prepare: str, names: Iterable[str]) -> dict[str, Any]:
     process = start_server(prepare, names)
     deadline = time.monotonic() + LOADING_SECONDS
     while not (found := standing())["running"]:
-        failed = process.poll() not in (None, 0)  # 0: another one was faster
-        if failed or time.monotonic() > deadline:
+        if process.poll() not in (None, 0) or time.monotonic() > deadline:
             raise UsageError(
                 "the warm server does not come up", hint=f"see {server_folder()}/{LOG}"
             )
+        if process.poll() == 0:  # another one was faster, or was there still and has ended since
+            time.sleep(PAUSE_SECONDS)
+            process = start_server(prepare, ())
         time.sleep(0.05)
     return found

@@ -674,3 +674,23 @@ def test_output_that_cannot_be_written_is_one_line(warm: Warm, tmp_path: Path, o
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "error: [Errno 28] No space left on device"
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+HELD = TELL_PID + "\nwhile not pathlib.Path('go').exists():\n    time.sleep(0.02)\nprint('done')"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_the_next_server_starts_while_a_command_of_the_last_one_runs(
+    own_warm: Warm, tmp_path: Path, how: signal.Signals
+) -> None:
+    notebook(tmp_path, HELD)
+    process = start(own_warm, tmp_path)
+    kernel_of(tmp_path)
+    last = psutil.Process(own_warm.status()["server"]["pid"])
+    last.send_signal(how)
+    until(lambda: not last.is_running())
+    started = own_warm.run("warm", "start", "--json")
+    assert started.returncode == 0, started.stderr
+    assert json.loads(started.stdout)["server"]["pid"] != last.pid and process.poll() is None
+    (tmp_path / "go").touch()
+    assert process.wait(60) == 0 and text_of(tmp_path / "out.ipynb") == "done\n"
