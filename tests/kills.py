@@ -98,8 +98,10 @@ class Trials:
             given = {"cwd": folder, "env": environ, **streams, **options}
             return Execution(folder, subprocess.Popen(command, **given))
 
-    def kill(self, target: Target, within: float, *, beside: int = 1) -> list[Outcome | None]:
-        """Kill `target` at most `within` seconds after it is there; check what is left.
+    def kill(
+        self, target: Target, within: float, *, beside: int = 1, agree: bool = True
+    ) -> list[Outcome | None]:
+        """Kill `target` at most `within` seconds after it is there; `check` what is left.
 
         It is the target of one execution, or of several that go on side by side.
         """
@@ -115,10 +117,13 @@ class Trials:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             self.seen["too late"] += 1
-        return [self.check(execution) for execution in executions]
+        return [self.check(execution, agree=agree) for execution in executions]
 
-    def check(self, execution: Execution) -> Outcome | None:
-        """Return the outcome of an execution; nothing of it runs, and what is told is true."""
+    def check(self, execution: Execution, *, agree: bool = True) -> Outcome | None:
+        """Return the outcome of an execution; nothing of it runs, and what is told is true.
+
+        Its exit code has to `agree` with it, unless who tells the code may have been killed.
+        """
         code, folder, log = execution.process.wait(QUIET_SECONDS), execution.folder, execution.log()
         until(lambda: not workers(folder), f"{workers(folder)} to end\n{log}")
         assert "Traceback" not in log, log
@@ -126,7 +131,9 @@ class Trials:
         assert len(journals) <= 1, log
         outcome = outcome_told(journals[0], folder) if journals else None
         state = outcome.state if outcome else "not begun"
-        assert code != 0 or state == "ok", f"{outcome}\n{log}"
+        wrong = f"{outcome}, exit code {code}\n{log}"
+        assert code != 0 or state == "ok", wrong
+        assert code == 0 or state != "ok" or not agree, wrong
         self.seen[f"{state}, exit code {code}"] += 1
         shutil.rmtree(folder)
         return outcome

@@ -5,6 +5,7 @@
 # %% ../../nbs/lib/warm/58_client.ipynb #c6dd3ddb
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -39,6 +40,9 @@ class ColdStart(Exception):
 def run_warm(arguments: Sequence[str]) -> int:
     """Let the warm server run the command with `arguments`; return its exit code.
 
+    Signals that ask for an end are passed on to the command. Once it has ended they are ignored, so
+    that the code is what this process ends with.
+
     Raises
     ------
     ColdStart
@@ -66,20 +70,25 @@ def run_warm(arguments: Sequence[str]) -> int:
 
 
 def _wait(connection: socket.socket) -> int:
-    """Pass signals on until the command has ended; return its exit code."""
+    """Pass signals on until the command has ended, ignore them then; return its exit code."""
 
     def pass_on(number: int, frame: object) -> None:
-        send(connection, {"signal": number})
+        with contextlib.suppress(OSError):  # it has ended; how will be read
+            send(connection, {"signal": number})
 
-    for name in PASSED_ON:
-        number = signal.Signals[name]
-        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
-            signal.signal(number, pass_on)
+    passed_on = []
     try:
+        for number in map(signal.Signals.__getitem__, PASSED_ON):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+                signal.signal(number, pass_on)
+                passed_on.append(number)
         return int(receive(connection)[0]["exit"])
     except OSError:
         print("error: the command was killed", file=sys.stderr)
         return 3
+    finally:
+        for number in passed_on:  # too late to change what came of it
+            signal.signal(number, signal.SIG_IGN)
 
 # %% ../../nbs/lib/warm/58_client.ipynb #c3ba0307
 def within_execution() -> bool:

@@ -100,7 +100,7 @@ class TestKernel:
 class TestRunner:
     def test_a_warm_runner_may_be_killed_at_any_time(self, warm: Warm, warm_trials: Trials) -> None:
         for _ in range(80):
-            (outcome,) = warm_trials.kill(lambda execution: runner_of(warm), 0.4)
+            (outcome,) = warm_trials.kill(lambda execution: runner_of(warm), 0.4, agree=False)
             assert outcome is None or outcome.state in ("ok", "killed:signal")
         warm_trials.finish()
         assert_no_folder_is_left(warm)
@@ -109,7 +109,7 @@ class TestRunner:
         self, cold_trials_without_daemons: Trials
     ) -> None:
         for _ in range(20):
-            (outcome,) = cold_trials_without_daemons.kill(runner_with_a_journal, 1.5)
+            (outcome,) = cold_trials_without_daemons.kill(runner_with_a_journal, 1.5, agree=False)
             assert outcome is None or outcome.state in ("ok", "killed:signal")
         cold_trials_without_daemons.finish()
 
@@ -169,7 +169,7 @@ def close_terminal(trials: Trials, within: float, *, by_signal: bool) -> Outcome
     if by_signal:
         execution.process.kill()
     os.close(ours)
-    return trials.check(execution)
+    return trials.check(execution, agree=False)
 
 
 def own_terminal() -> None:
