@@ -90,7 +90,9 @@ def warm_server(
     `environ` is what its environment has beside ours.
     """
     runtime = tempfile.mkdtemp(prefix="warm-", dir="/tmp")
-    kept = {name: value for name, value in os.environ.items() if name != "MLOPS_NB_WARM"}
+    # With PYTEST_CURRENT_TEST, ipykernel would not capture what is written to files 1 and 2.
+    without = ("MLOPS_NB_WARM", "PYTEST_CURRENT_TEST")
+    kept = {name: value for name, value in os.environ.items() if name not in without}
     own = {"XDG_RUNTIME_DIR": runtime, "MLOPS_NB_WARM_IDLE": str(idle), "MLOPS_NB_WARM": "1"}
     places = [str(ROOT), str(path or ""), os.environ.get("PYTHONPATH", "")]
     own["PYTHONPATH"] = os.pathsep.join(filter(None, places))

@@ -22,9 +22,10 @@ from ipykernel.kernelapp import IPKernelApp
 
 from .lifeline import tie
 from .loop import adopt_orphans, die_with_parent
-from .preload import Loaded, differing
+from .preload import Loaded
 from .snapshot import Snapshot
 from .state import freshen, put_on, reseed
+from .variables import differing
 from .wire import Message, receive, send
 
 # %% auto #0
@@ -108,7 +109,7 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded, snapshot: Snap
         for name in loaded.not_installed:
             del sys.modules[name]
         app = _prepare(folder)
-        request, (asker, lifeline, log) = receive(control)
+        request, (asker, lifeline, *streams) = receive(control)
         connection = socket.socket(fileno=asker)
         outdated = snapshot.changed()
         changed = outdated or app.settings.changed()
@@ -120,10 +121,9 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded, snapshot: Snap
             tie(lifeline, os.getpid())
             die_with_parent(0)  # from now on, the lifeline decides
             adopt_orphans()
-            _log_to(log)
-            reply = {"pid": os.getpid(), "sockets": app.ip, "ports": app.channels}
-            send(connection, reply, [os.pidfd_open(os.getpid())])
-            connection.close()
+            os.close(server_log)
+            server_log = _log_to(*streams)
+            _tell(connection, app)
             control.close()
             app.start()
             code = 0
@@ -135,16 +135,34 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded, snapshot: Snap
         _leave(code, folder)
 
 
+def _tell(connection: socket.socket, app: Any) -> None:
+    """Tell the asker how to reach this kernel, and how to learn of its end."""
+    reply = {"pid": os.getpid(), "sockets": app.ip, "ports": app.channels}
+    own = os.pidfd_open(os.getpid())
+    send(connection, reply, [own])
+    os.close(own)
+    connection.close()
+
+
 def _prepare(folder: str) -> Any:
     """Return the kernel application with bound sockets, as far as it can be before adoption."""
     os.setsid()
     freshen()
+    _end_input()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     SpareApp.clear_instance()
     app: Any = SpareApp.instance(parent_handle=os.getppid())
     arguments = ["--HistoryManager.enabled=False", f"-f={folder}/kernel.json", "--transport=ipc"]
     app.initialize([*arguments, f"--ip={folder}/socket"])
     return app
+
+
+def _end_input() -> None:
+    """Have what jupyter_client gives to a kernel for input: a pipe that nobody writes to."""
+    read, write = os.pipe()
+    os.close(write)
+    os.dup2(read, 0)
+    os.close(read)
 
 
 def _settings_of(app: Any) -> set[str]:
@@ -196,13 +214,14 @@ def _reread_settings(file: str) -> None:
     matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"]
 
 
-def _log_to(log: int) -> None:
-    """Let what the process writes outside of cells go to the file `log`."""
-    for stream in (sys.stdout, sys.stderr):
-        copy = getattr(stream, "_original_stdstream_copy", None)
-        if copy is not None:
-            os.dup2(log, copy)
-    os.close(log)
+def _log_to(*files: int) -> int:
+    """Let what is written outside of cells go to these two; return the one for errors."""
+    place = 2
+    for number, stream, file in zip((1, 2), (sys.stdout, sys.stderr), files, strict=True):
+        place = getattr(stream, "_original_stdstream_copy", None) or number
+        os.dup2(file, place)
+        os.close(file)
+    return place
 
 
 def _leave(code: int, folder: str) -> None:

@@ -11,6 +11,7 @@ import os
 import selectors
 import signal
 import socket
+import time
 from abc import ABC, abstractmethod
 
 from .wire import Message, receive, refuse_stranger
@@ -18,9 +19,10 @@ from .wire import Message, receive, refuse_stranger
 PATIENCE_SECONDS = 5.0
 """How long an asker may take to say what it wants."""
 PAUSE_SECONDS = 1.0
+TROUBLE_SECONDS = 0.1
 
 # %% auto #0
-__all__ = ['PATIENCE_SECONDS', 'PAUSE_SECONDS', 'Loop', 'die_with_parent', 'adopt_orphans', 'own_children']
+__all__ = ['PATIENCE_SECONDS', 'PAUSE_SECONDS', 'TROUBLE_SECONDS', 'Loop', 'die_with_parent', 'adopt_orphans', 'own_children']
 
 # %% ../../nbs/lib/warm/45_loop.ipynb #32eec137
 class Loop(ABC):
@@ -91,7 +93,11 @@ class Loop(ABC):
 
     def _accept(self) -> None:
         """Answer one asker; who does not keep to the form gets no answer."""
-        connection, _ = self._listener.accept()
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:  # too many open files, say; who waits is not lost
+            time.sleep(TROUBLE_SECONDS)
+            return
         files: list[int] = []
         try:
             refuse_stranger(connection)

@@ -9,22 +9,21 @@ import builtins
 import contextlib
 import importlib
 import importlib.util
-import json
 import os
 import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from unittest import mock
 
+from .forking import forked, unsafe_to_fork
 from .snapshot import environment_folders, file_of, is_installed
+from .variables import reads_noted
 
 # %% auto #0
-__all__ = ['SAFE_THREADS', 'NOT_A_MODULE', 'READ_IN_C', 'OF_THE_TERMINAL', 'PUT_ON', 'OF_THE_DEBUGGER', 'is_of_environment',
-           'is_missing', 'projects_modules', 'forked', 'unsafe_to_fork', 'ZMQInteractiveShell', 'session_stood_in',
-           'objection', 'reads_noted', 'differing', 'Loaded']
+__all__ = ['NOT_A_MODULE', 'is_of_environment', 'is_missing', 'projects_modules', 'ZMQInteractiveShell', 'session_stood_in',
+           'objection', 'Loaded']
 
 # %% ../../nbs/lib/warm/35_preload.ipynb #aac85f71
 def is_of_environment(name: str) -> bool:
@@ -60,47 +59,6 @@ def projects_modules() -> tuple[str, ...]:
         if name != "__main__" and file and not is_installed(file, folders)
     )
 
-# %% ../../nbs/lib/warm/35_preload.ipynb #0a15fd27
-SAFE_THREADS = frozenset({"jemalloc_bg_thd"})
-
-
-def forked(work: Callable[[], Any]) -> Any:
-    """Return what `work` returns in a forked child, as JSON; `None` if the child died of it."""
-    read, write = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # Python 3.12 warns of any thread, also of those that can fork
-        child = os.fork()
-    if child == 0:
-        try:
-            os.close(read)
-            with os.fdopen(write, "w") as pipe:
-                pipe.write(json.dumps(work()))
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        text = pipe.read()
-    os.waitpid(child, 0)
-    return json.loads(text) if text else None
-
-
-def unsafe_to_fork() -> str:
-    """Return why this process must not be forked, or an empty text."""
-    if threading.active_count() > 1:
-        return f"the thread {threading.enumerate()[-1].name} is running"
-    forked(lambda: None)
-    for thread in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/comm") as file:
-            name = file.read().strip()
-            if int(thread) != os.getpid() and name not in SAFE_THREADS:
-                return f"a thread ({name}) that does not end before a fork is running"
-    with open("/proc/self/maps") as file:
-        if any("/dev/nvidia" in line for line in file):
-            return "a GPU is in use"
-    return ""
-
 # %% ../../nbs/lib/warm/35_preload.ipynb #32c1d4a1
 class ZMQInteractiveShell:
     """What a library may see of the shell of a kernel that is not there yet."""
@@ -134,7 +92,10 @@ NOT_A_MODULE = "is not a module"
 
 def objection(name: str) -> str:
     """Import `name` in a child; return why it must not be preloaded, or an empty text."""
-    answer = forked(lambda: _try_import(name))
+    try:
+        answer = forked(lambda: _try_import(name))
+    except TimeoutError:
+        return "takes too long to import"
     return "ends the process when imported" if answer is None else str(answer)
 
 
@@ -187,51 +148,6 @@ def _silenced() -> Iterator[Callable[[], bool]]:
     finally:
         sys.stdout.flush(), sys.stderr.flush()
         os.dup2(kept[0], 1), os.dup2(kept[1], 2)
-
-# %% ../../nbs/lib/warm/35_preload.ipynb #fbbbfedb
-READ_IN_C = (
-    "PYTHON", "LD_", "LC_", "LANG", "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_",
-    "NUMEXPR_", "ARROW_", "POLARS_", "RAYON_", "TBB_", "MALLOC_", "MIMALLOC_", "JE_", "GLIBC_",
-    "CUDA_", "OPENSSL_", "SSL_", "HOME", "IPYTHON", "JUPYTER", "SLURM_JOB_ID",
-)  # fmt: skip
-OF_THE_TERMINAL = frozenset(
-    {"TERM", "COLUMNS", "LINES", "COLORTERM", "PWD", "OLDPWD", "SHLVL", "PATH", "VIRTUAL_ENV", "_"}
-)
-"""Differ from one terminal to the next, and decide nothing about what an import gives."""
-PUT_ON = frozenset(
-    {"JPY_PARENT_PID", "JPY_SESSION_NAME", "MPLBACKEND", "PYTHONDONTWRITEBYTECODE", "TZ", "TMPDIR"}
-)
-"""Take effect after the import as well, since the forked process sees to it."""
-OF_THE_DEBUGGER = ("PYDEV", "DEBUGPY")
-
-
-@contextlib.contextmanager
-def reads_noted() -> Iterator[set[str]]:
-    """Note the names of the variables that Python code reads from `os.environ`."""
-    kind = type(os.environ)
-    original = kind.__getitem__
-    names: set[str] = set()
-
-    def noting(environ: Any, name: str) -> str:
-        names.add(os.fsdecode(name))  # also read as bytes, by `os.environb`
-        return original(environ, name)
-
-    kind.__getitem__ = noting  # type: ignore[method-assign]
-    try:
-        yield names
-    finally:
-        kind.__getitem__ = original  # type: ignore[method-assign]
-
-
-def differing(theirs: dict[str, str], ours: dict[str, str], noted: Iterable[str]) -> str | None:
-    """Return a variable that matters to what is loaded and differs between two environments."""
-    names = {name for name in {*theirs, *ours} if name.startswith(READ_IN_C)} | set(noted)
-    for name in sorted(names - OF_THE_TERMINAL - PUT_ON):
-        if name.startswith(OF_THE_DEBUGGER):
-            continue
-        if theirs.get(name) != ours.get(name):
-            return name
-    return None
 
 # %% ../../nbs/lib/warm/35_preload.ipynb #87ec0ba9
 class Loaded:

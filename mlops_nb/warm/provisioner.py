@@ -11,8 +11,9 @@ import importlib.util
 import os
 import shutil
 import socket
+import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -101,7 +102,6 @@ class WarmProvisioner(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Start the kernel process; return how to connect to it."""
-        self._lifeline = Lifeline()
         self.cold_reason = why_off() or not_ours(cmd)
         if not self.cold_reason:
             self.cold_reason = await _aside(lambda: self._adopt(cmd, kwargs))
@@ -111,6 +111,7 @@ class WarmProvisioner(LocalProvisioner):
             self.pid = self.pgid = self.process.pid
             self.cwd = kwargs.get("cwd", os.getcwd())
             return self.connection_info
+        self._lifeline = Lifeline()
         kwargs["pass_fds"] = (*kwargs.get("pass_fds", ()), self._lifeline.theirs)
         info = await super().launch_kernel(cmd, **kwargs)
         self._lifeline.tie(self.process.pid)
@@ -132,25 +133,29 @@ class WarmProvisioner(LocalProvisioner):
     def _adopt(self, command: list[str], kwargs: dict[str, Any]) -> str:
         """Take a kernel from the zygote; return why that is not possible, or an empty text."""
         manager: Any = self.parent
-        lifeline = self._lifeline
         if manager is None or manager.transport != "ipc" or manager.curve_publickey:
             return "it does not listen at private sockets"
-        assert lifeline is not None
-        files = [lifeline.theirs, _file_number(kwargs.get("stdout"))]
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            reply, descriptors = _ask_for_kernel(connection, self._request(command, kwargs), files)
-        except OSError as error:
-            connection.close()
-            if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        if subprocess.PIPE in (kwargs.get("stdout"), kwargs.get("stderr")):
+            return "its output goes to a pipe"
+        with contextlib.ExitStack() as undo:
+            connection = undo.enter_context(socket.socket(socket.AF_UNIX))
+            lifeline = Lifeline()
+            undo.callback(lifeline.cut)  # ends a kernel that comes too late
+            try:
+                files = [lifeline.theirs, *_output_files(kwargs, undo)]
+                request = self._request(command, kwargs)
+                reply, descriptors = _ask_for_kernel(connection, request, files)
+            except (FileNotFoundError, ConnectionRefusedError):
                 _note_for_later(self.imports)
                 return NO_SERVER
-            return f"the warm server: {error}"
-        if "pid" not in reply:
-            connection.close()
-            return str(reply.get("refused", "the warm kernel ended at once"))
-        self._link(reply)
-        self.process = AdoptedProcess(reply["pid"], descriptors[0], connection, lifeline)
+            except OSError as error:
+                return f"the warm server: {error}"
+            if "pid" not in reply:
+                return str(reply.get("refused", "the warm kernel ended at once"))
+            self._link(reply)
+            self.process = AdoptedProcess(reply["pid"], descriptors[0], connection, lifeline)
+            self._lifeline = lifeline
+            undo.pop_all()
         return ""
 
     def _request(self, command: list[str], kwargs: dict[str, Any]) -> Message:
@@ -224,8 +229,18 @@ def _launcher_file() -> str:
     return str(spec.origin) if spec else LAUNCHER
 
 
-def _file_number(stdout: Any) -> int:
-    """Return the file that output outside of cells goes to."""
-    if stdout is None:
-        return 1
-    return stdout if isinstance(stdout, int) and stdout >= 0 else int(stdout.fileno())
+def _output_files(kwargs: Mapping[str, Any], close: contextlib.ExitStack) -> list[int]:
+    """Return the files that output and errors outside of cells go to, as `Popen` understands it."""
+    numbers: list[int] = []
+    for name, own in (("stdout", 1), ("stderr", 2)):
+        file = kwargs.get(name)
+        if file is None:
+            number = own
+        elif file == subprocess.DEVNULL:
+            number = close.enter_context(open(os.devnull, "wb")).fileno()
+        elif file == subprocess.STDOUT:
+            number = numbers[0]
+        else:
+            number = file if isinstance(file, int) else file.fileno()
+        numbers.append(number)
+    return numbers

@@ -19,19 +19,22 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from . import zygote
+from .forking import unsafe_to_fork
 from .loop import Loop, die_with_parent
 from .place import KERNELS, SOCKET, make_private
-from .preload import differing, unsafe_to_fork
 from .snapshot import Snapshot
 from .state import freshen, put_on
+from .variables import differing
 from .wire import Message, ask, receive, send
 
 # %% auto #0
-__all__ = ['Command', 'LAST_WORD_SECONDS', 'run_command', 'Server', 'main']
+__all__ = ['Command', 'LAST_WORD_SECONDS', 'REFUSED', 'run_command', 'Server', 'main']
 
 # %% ../../nbs/lib/warm/70_server.ipynb #2945dfeb
 Command = Callable[[Sequence[str]], int]
 LAST_WORD_SECONDS = 10.0
+REFUSED = 70
+"""Exit code of a fork that has run no command."""
 
 
 def run_command(
@@ -98,7 +101,7 @@ class Server(Loop):
         self._environ = dict(os.environ)
         self._running_commands: set[int] = set()
         self._asker: socket.socket | None = None
-        self._uses, self._started = 0, time.time()
+        self._uses, self._refusals, self._started = 0, 0, time.time()
         self._last_use = time.monotonic()
         self._zygote = self._start_zygote()
         super().__init__(os.path.join(folder, SOCKET))
@@ -116,12 +119,15 @@ class Server(Loop):
         connection.close()
 
     def ended(self, pid: int, status: int) -> None:
-        """Forget a command that has ended; start the zygote again if it died."""
-        self._running_commands.discard(pid)
-        self._last_use = time.monotonic()
+        """Forget a command that has ended, or was refused; stop if the zygote has died."""
         if pid == self._zygote.pid:
             self._zygote.returncode = status
             self.stop()  # it should have ended with us; the next server starts both
+        elif status == REFUSED:
+            self._uses, self._refusals = self._uses - 1, self._refusals + 1
+        else:
+            self._refusals, self._last_use = 0, time.monotonic()
+        self._running_commands.discard(pid)
 
     def rest(self) -> bool:
         """Stop when nobody has needed anything for long."""
@@ -142,10 +148,9 @@ class Server(Loop):
 
     def _run(self, connection: socket.socket, request: Message) -> None:
         """Fork, and run the command in the child."""
-        self._uses += 1
-        self._last_use = time.monotonic()
         pid = self.fork()
         if pid:
+            self._uses += 1
             self._running_commands.add(pid)
             return
         try:
@@ -153,7 +158,7 @@ class Server(Loop):
         except OSError:
             pass  # the asker has gone
         finally:
-            os._exit(1)
+            os._exit(REFUSED)
 
     def _be_runner(self, connection: socket.socket, request: Message) -> None:
         """Run the command in this forked process, unless it has to be refused; never returns."""
@@ -165,8 +170,9 @@ class Server(Loop):
         refusal = self._trouble or (f"{name} differs" if name else "")
         refusal = refusal or (f"{changed} has changed" if changed else put_on(request))
         if refusal:
-            send(connection, {"refused": refusal, "replace": bool(changed)})
-            os._exit(0)
+            useless = self._refusals > 0 and not self._running_commands
+            send(connection, {"refused": refusal, "replace": bool(changed) or useless})
+            os._exit(REFUSED)
         send(connection, {"pid": os.getpid()})
         _, files = receive(connection)  # fails if the asker has given up by now
         connection.settimeout(None)

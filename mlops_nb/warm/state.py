@@ -13,12 +13,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 # %% auto #0
-__all__ = ['CGROUPS', 'USUAL', 'own_state', 'put_on', 'put_on_environ', 'bounds', 'freshen', 'reseed']
+__all__ = ['CGROUPS', 'USUAL', 'own_state', 'put_on', 'put_on_environ', 'are_alike', 'freshen', 'reseed']
 
 # %% ../../nbs/lib/warm/30_state.ipynb #16cb7e52
 def own_state(environ: Mapping[str, str] | None = None, cwd: str | None = None) -> dict[str, Any]:
@@ -36,6 +36,7 @@ def own_state(environ: Mapping[str, str] | None = None, cwd: str | None = None) 
         "cwd": os.getcwd() if cwd is None else os.path.abspath(cwd),
         "umask": _umask(),
         "group": os.getegid(),
+        "groups": sorted(os.getgroups()),
         "nice": os.nice(0),
         "affinity": sorted(os.sched_getaffinity(0)),
         "limits": _limits(),
@@ -76,7 +77,7 @@ USUAL = {
 
 def put_on(state: Mapping[str, Any]) -> str:
     """Make `state` that of this process; return why that is not possible, or an empty text."""
-    if state["group"] != os.getegid():
+    if state["group"] != os.getegid() or state["groups"] != sorted(os.getgroups()):
         return "another group"
     try:
         _join(state["control_groups"])
@@ -105,7 +106,7 @@ def put_on_environ(environ: Mapping[str, str]) -> None:
 def _join(groups: str) -> None:
     """Move this process to the control groups that a process in `groups` is in.
 
-    Where that is not allowed, groups that bind a process alike are as good.
+    Where that is not allowed, groups that are bound by the same limits are as good.
     """
     for line in set(groups.splitlines()) - set(_own("cgroup").splitlines()):
         _, controllers, path = line.split(":", 2)
@@ -114,40 +115,48 @@ def _join(groups: str) -> None:
             with contextlib.suppress(OSError):
                 Path(f"{root}{path}", "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
     now = _own("cgroup")
-    if now != groups and bounds(now) != bounds(groups):
+    if not are_alike(now, groups):
         raise OSError("another control group")
 
 
-def bounds(groups: str, mounted: Path = CGROUPS) -> list[tuple[str, ...]]:
-    """Return what binds a process in `groups`: limits and shares that are not the usual ones.
+def are_alike(groups: str, others: str, mounted: Path = CGROUPS) -> bool:
+    """Return whether processes in `groups` and in `others` share every limit that binds them.
 
-    Groups of version 1 are taken for what they are; they end with version 2.
+    A limit is the budget of one group, so two groups with equal ones are not alike. Groups of
+    version 1 have to be the same; they end with version 2.
     """
-    found: list[tuple[str, ...]] = []
-    for line in groups.splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers.startswith("name="):
-            continue  # binds nobody
-        if controllers:
-            found.append((controllers, path))
-            continue
-        root = mounted if (mounted / "cgroup.controllers").exists() else mounted / "unified"
-        if not Path(f"{root}{path}").is_dir():
-            found.append((path, "is not there"))
-        found += _bounds_along(root, path)
-    return found
+    ours, theirs = _by_controllers(groups), _by_controllers(others)
+    root = mounted if (mounted / "cgroup.controllers").exists() else mounted / "unified"
+    return ours.keys() == theirs.keys() and all(
+        path == theirs[controllers] or (not controllers and _share(root, path, theirs[controllers]))
+        for controllers, path in ours.items()
+    )
 
 
-def _bounds_along(root: Path, path: str) -> Iterator[tuple[str, ...]]:
-    """Yield the settings of version 2 that are not the usual ones, from the root downwards."""
-    place = root
-    for part in ("", *filter(None, path.split("/"))):
-        place /= part
-        for name, usual in USUAL.items():
-            with contextlib.suppress(OSError):
-                value = (place / name).read_text(encoding="ascii").strip()
-                if value != usual:
-                    yield name, value
+def _by_controllers(groups: str) -> dict[str, str]:
+    """Return the path of each group; what only names processes, and binds nobody, is left out."""
+    lines = (line.split(":", 2) for line in groups.splitlines())
+    return {names: path for _, names, path in lines if not names.startswith("name=")}
+
+
+def _share(root: Path, *paths: str) -> bool:
+    """Return whether groups of version 2 are bound only where their paths have not parted."""
+    common = os.path.commonpath(paths)
+    for path in map(Path, paths):
+        own = [place for place in (path, *path.parents) if place.is_relative_to(common)]
+        own.remove(Path(common))
+        if ".." in path.parts or not all(_binds_nobody(Path(f"{root}{place}")) for place in own):
+            return False
+    return True
+
+
+def _binds_nobody(group: Path) -> bool:
+    """Return whether `group` is there, and all its limits and shares are the usual ones."""
+    for name, usual in USUAL.items():
+        with contextlib.suppress(FileNotFoundError):
+            if (group / name).read_text(encoding="ascii").strip() != usual:
+                return False
+    return group.is_dir()
 
 
 def _put_on_score(score: int) -> None:

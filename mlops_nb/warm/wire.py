@@ -87,7 +87,7 @@ def refuse_stranger(connection: socket.socket) -> None:
 # %% ../../nbs/lib/warm/15_wire.ipynb #d6a0dec1
 def ask(path: str, message: Message) -> Message:
     """Return the answer of the socket at `path`, or nothing if nobody answers there."""
-    with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER_SECONDS)
         connection.connect(path)
         refuse_stranger(connection)

@@ -12,10 +12,11 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .folder import hold, sweep
+from .forking import unsafe_to_fork
 from .kernel import OUTDATED, REFUSED, be_spare
 from .loop import Loop, adopt_orphans, die_with_parent, own_children
 from .place import KERNEL_FOLDER, KERNELS
@@ -24,7 +25,6 @@ from mlops_nb.warm.preload import (
     Loaded,
     is_missing,
     projects_modules,
-    unsafe_to_fork,
 )
 from .snapshot import Snapshot
 from .wanted import extend_list, read_list
@@ -126,7 +126,7 @@ class Zygote(Loop):
         send(connection, {"coming": True})
         while True:
             spare = next((c for c in self._children.values() if not c.owner), None)
-            child = spare or self._fork_kernel()
+            child = spare or self._fork_kernel(connection, files)
             try:
                 send(child.control, request, [connection.fileno(), *files])
                 break
@@ -137,23 +137,51 @@ class Zygote(Loop):
         child.control.close()
         self._uses += 1
 
-    def _fork_kernel(self) -> Child:
-        """Fork a spare kernel, whose folder is locked for as long as it lives."""
+    def _fork_kernel(self, asker: socket.socket | None = None, files: Sequence[int] = ()) -> Child:
+        """Fork a spare kernel, whose folder is locked for as long as it lives.
+
+        `asker` and `files` are open for somebody who waits; the kernel is sent its own copies.
+        """
         sweep(self._folder, KERNEL_FOLDER)
-        ours, theirs = socket.socketpair()
         folder = tempfile.mkdtemp(prefix=KERNEL_FOLDER, dir=self._folder)
         lock = hold(folder)
-        pid = self.fork()
-        if pid == 0:
-            ours.close()
-            for child in self._children.values():
-                child.close()
-            be_spare(theirs, folder, self._loaded, self._snapshot)
-        if lock is not None:
-            os.close(lock)
-        theirs.close()
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                pid = self._fork_or_close(ours)
+                if pid == 0:
+                    try:
+                        self._close_others(asker, files)
+                        be_spare(theirs, folder, self._loaded, self._snapshot)
+                    finally:
+                        os._exit(REFUSED)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            if lock is not None:
+                os.close(lock)
         self._children[pid] = Child(pid, folder, ours)
         return self._children[pid]
+
+    def _fork_or_close(self, ours: socket.socket) -> int:
+        """Fork; our end of the socket to the child is closed in the child, or if there is none."""
+        pid = 0
+        try:
+            pid = self.fork()
+        finally:
+            if pid == 0:
+                ours.close()
+        return pid
+
+    def _close_others(self, asker: socket.socket | None, files: Sequence[int]) -> None:
+        """Close, in a forked kernel, what leads to others."""
+        for child in self._children.values():
+            child.close()
+        if asker is not None:
+            asker.close()
+        for file in files:
+            os.close(file)
 
     def _wait_for(self, pid: int) -> None:
         """Wait for the end of a child, of any if `pid` is -1."""

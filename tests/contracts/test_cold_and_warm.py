@@ -3,14 +3,20 @@
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 
+from mlops_nb.warm.place import KERNELS
 from tests.warm import Warm, warm_server
 
 pytestmark = pytest.mark.slow
@@ -71,8 +77,13 @@ LIBRARIES = (
     "joblib",
 )
 SURROUNDINGS = """
-import asyncio, gc, json, locale, logging, os, resource, signal, sys, tempfile, threading, time
+import asyncio, gc, json, locale, logging, os, re, resource, signal, sys, tempfile, threading, time
 import warnings
+def kind(file):
+    target = os.readlink(file)
+    if not target.startswith("/"):
+        return re.sub("[0-9]+", "", target)
+    return "folder" if os.path.isdir(target) else re.sub(r"^/(?!dev/).*", "file", target)
 mask = os.umask(0); os.umask(mask)
 skip = {"JPY_PARENT_PID", "MLOPS_NB_NOTEBOOK", "XDG_RUNTIME_DIR", "MLOPS_NB_WARM", "OLDPWD", "_",
         "PYTHONPATH", "MLOPS_NB_WARM_IDLE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}
@@ -90,6 +101,8 @@ json.dump({
     "affinity": sorted(os.sched_getaffinity(0)), "groups": os.getgroups(),
     "session": os.getsid(0) == os.getpid() == os.getpgrp(),
     "threads": sorted({t.name.split("-")[0] for t in threading.enumerate()} - {"Thread"}),
+    "descriptors": sorted(kind(file) for file in (f"/proc/self/fd/{n}"
+        for n in os.listdir("/proc/self/fd")) if os.path.lexists(file)),
     "files": sorted(t for t in (os.readlink(f"/proc/self/fd/{n}") if
         os.path.lexists(f"/proc/self/fd/{n}") else "" for n in os.listdir("/proc/self/fd"))
         if t.startswith("/") and "/tmp/" not in t and t != os.devnull),
@@ -148,26 +161,66 @@ def test_cold_and_warm_give_equal_reports_and_exit_codes(
         assert (tmp_path / file).read_bytes() == content
 
 
+def odd_shell() -> None:
+    os.umask(0o027)
+    os.nice(3)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (500, 800))
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def surroundings(warm: Warm, folder: Path, **own: str) -> dict[str, Any]:
+    """Execute a notebook with `own` variables in an odd shell; return what its kernel found."""
+    command = [sys.executable, "-m", "mlops_nb", "execute", "nb.ipynb", "-o", "out.ipynb"]
+    given = {"env": warm.environ | own, "cwd": folder, "preexec_fn": odd_shell}
+    subprocess.run(command, check=True, timeout=120, **given)
+    found: dict[str, Any] = json.loads((folder / "surroundings.json").read_text())
+    return found
+
+
+def assert_alike(cold: dict[str, Any], warm: dict[str, Any]) -> None:
+    """Assert that two kernels have found the same; the warm one holds its folder beside it."""
+    for name in cold["environ"].keys() | warm["environ"].keys():
+        assert cold["environ"].get(name) == warm["environ"].get(name), name
+    files = [Counter(found.pop("descriptors")) for found in (cold, warm)]
+    assert files[1] - files[0] == Counter(folder=1)
+    differing = [key for key in cold if cold[key] != warm[key]]
+    assert {key: cold[key] for key in differing} == {key: warm[key] for key in differing}
+
+
 def test_a_warm_kernel_has_the_surroundings_of_a_cold_one(warm: Warm, tmp_path: Path) -> None:
     write_notebook(tmp_path / "nb.ipynb", [SURROUNDINGS])
+    own = {"TZ": "Asia/Tokyo", "MARK": "mine", "TMPDIR": str(tmp_path), "COLUMNS": "77"}
+    cold = surroundings(warm, tmp_path, **own, MLOPS_NB_WARM="0")
+    uses = warm.wait_for_spare()["zygote"]["uses"]
+    hot = surroundings(warm, tmp_path, **own)
+    assert warm.wait_for_spare()["zygote"]["uses"] == uses + 1
+    assert_alike(cold, hot)
+    assert cold["umask"] == 0o027 and cold["environ"]["MARK"] == "mine"
+    assert cold["projects"] == []
 
-    def odd_shell() -> None:
-        os.umask(0o027)
-        os.nice(3)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (500, 800))
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
-    environ = {"TZ": "Asia/Tokyo", "MARK": "mine", "TMPDIR": str(tmp_path), "COLUMNS": "77"}
-    seen = []
-    for cold in (True, False):
-        given = warm.environ | environ | ({"MLOPS_NB_WARM": "0"} if cold else {})
-        command = [sys.executable, "-m", "mlops_nb", "execute", "nb.ipynb", "-o", "out.ipynb"]
-        subprocess.run(command, env=given, cwd=tmp_path, preexec_fn=odd_shell, check=True)
-        seen.append(json.loads((tmp_path / "surroundings.json").read_text()))
-    cold_one, warm_one = seen
-    for name in cold_one["environ"].keys() | warm_one["environ"].keys():
-        assert cold_one["environ"].get(name) == warm_one["environ"].get(name), name
-    differing = [key for key in cold_one if cold_one[key] != warm_one[key]]
-    assert {key: cold_one[key] for key in differing} == {key: warm_one[key] for key in differing}
-    assert cold_one["umask"] == 0o027 and cold_one["environ"]["MARK"] == "mine"
-    assert cold_one["projects"] == []
+def test_a_kernel_that_is_forked_while_its_asker_waits_has_nothing_of_the_asker(
+    warm: Warm, tmp_path: Path
+) -> None:
+    write_notebook(tmp_path / "nb.ipynb", [SURROUNDINGS])
+    cold = surroundings(warm, tmp_path, MLOPS_NB_WARM="0")
+    status = warm.wait_for_spare()["zygote"]
+    os.kill(status["pid"], signal.SIGSTOP)
+    try:
+        for kernel in status["kernels"]:
+            os.kill(kernel["pid"], signal.SIGKILL)
+        with ThreadPoolExecutor() as pool:
+            hot = pool.submit(surroundings, warm, tmp_path)
+            while askers(warm.folder / KERNELS) == 0 and not hot.done():
+                time.sleep(0.01)
+            os.kill(status["pid"], signal.SIGCONT)
+            found = hot.result()
+    finally:
+        os.kill(status["pid"], signal.SIGCONT)
+    assert warm.wait_for_spare()["zygote"]["uses"] == status["uses"] + 1
+    assert_alike(cold, found)
+
+
+def askers(path: Path) -> int:
+    """Return how many wait for an answer, or have one, at the listening socket `path`."""
+    return Path("/proc/net/unix").read_text().count(f" {path}\n") - 1

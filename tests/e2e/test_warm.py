@@ -1,12 +1,16 @@
 """The warm server: what it refuses, what it survives, and what dies with whom."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +22,11 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 
 from mlops_nb.warm.install import install_kernelspec
+from mlops_nb.warm.lifeline import tie
+from mlops_nb.warm.place import KERNELS, SOCKET, environment_key
 from mlops_nb.warm.provisioner import WarmProvisioner
+from mlops_nb.warm.state import own_state
+from mlops_nb.warm.wire import receive, send
 from tests.warm import Warm, warm_server
 
 pytestmark = pytest.mark.slow
@@ -42,6 +50,14 @@ def site(tmp_path: Path) -> Path:
     folder = tmp_path / "site-packages"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Return a private folder whose path is short enough for sockets."""
+    folder = tempfile.mkdtemp(prefix="r-", dir="/tmp")
+    yield Path(folder)
+    shutil.rmtree(folder)
 
 
 def notebook(folder: Path, *sources: str) -> Path:
@@ -257,8 +273,6 @@ def test_another_user_cannot_connect(warm: Warm) -> None:
 
 
 def test_garbage_at_the_sockets_harms_nobody(warm: Warm) -> None:
-    import socket
-
     status = warm.wait_for_spare()
     for name in ("run.sock", "kernels.sock"):
         for garbage in (b"", b"x", b"\xff" * 40, b"\0\0\0\2[]", b"\0\0\0\2{}", b"\0\0\0\4true"):
@@ -393,7 +407,11 @@ FIFTY = """
 import asyncio, json, sys
 from jupyter_client.manager import AsyncKernelManager
 from mlops_nb.notebook.channel import greet
+from mlops_nb.warm.lifeline import tie
+from mlops_nb.warm.place import KERNELS, SOCKET, environment_key
 from mlops_nb.warm.provisioner import WarmProvisioner
+from mlops_nb.warm.state import own_state
+from mlops_nb.warm.wire import receive, send
 
 async def one(number):
     manager = AsyncKernelManager(kernel_name="python3")
@@ -694,3 +712,127 @@ def test_the_next_server_starts_while_a_command_of_the_last_one_runs(
     assert json.loads(started.stdout)["server"]["pid"] != last.pid and process.poll() is None
     (tmp_path / "go").touch()
     assert process.wait(60) == 0 and text_of(tmp_path / "out.ipynb") == "done\n"
+
+
+def test_a_server_is_replaced_when_it_fits_nobody_but_not_for_one_who_is_odd(
+    tmp_path: Path,
+) -> None:
+    notebook(tmp_path, "1")
+    with warm_server(environ={"OMP_NUM_THREADS": "1"}) as server:
+        first = server.status()["server"]["pid"]
+
+        def refused(threads: str) -> bool:
+            environ = server.environ | {"OMP_NUM_THREADS": threads}
+            options = {"env": environ, "cwd": tmp_path}
+            done = server.run("execute", "nb.ipynb", "-o", "out.ipynb", **options)
+            assert done.returncode == 0
+            return "cold start: OMP_NUM_THREADS differs" in done.stderr
+
+        assert [refused(threads) for threads in "212"] == [True, False, True]
+        until(lambda: server.status()["server"]["uses"] == 1)  # a refusal is of no use to anybody
+        assert server.status()["server"]["pid"] == first
+        assert refused("2")
+        until(lambda: (server.status()["server"] or {"pid": first})["pid"] != first, 60)
+        server.wait_for_spare()
+        assert not refused("2")
+
+
+def test_a_server_that_refuses_everybody_ends_when_it_is_idle() -> None:
+    with warm_server(idle=4.0, environ={"OMP_NUM_THREADS": "1"}) as server:
+        pid = server.status()["server"]["pid"]
+        asked = 0
+        while psutil.pid_exists(pid) and asked < 600:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asker:
+                asker.connect(str(server.folder / SOCKET))
+                send(asker, {"do": "run", "argv": [], **own_state({"OMP_NUM_THREADS": "2"})})
+                asked += "refused" in receive(asker)[0]
+            time.sleep(0.1)
+        assert not psutil.pid_exists(pid) and asked
+
+
+LATE = """
+import asyncio, sys
+from jupyter_client.manager import AsyncKernelManager
+from mlops_nb.warm import provisioner
+provisioner.ADOPTION_SECONDS = 0.1
+
+async def main():
+    manager = AsyncKernelManager(kernel_name="mlops-nb-warm")
+    await manager.start_kernel()
+    print(manager.provisioner.pid, manager.provisioner.cold_reason, flush=True)
+    sys.stdin.read()
+
+asyncio.run(main())
+"""
+
+
+def test_a_warm_kernel_that_comes_too_late_ends_and_the_cold_one_dies_with_its_owner(
+    jupyter: Warm, short_folder: Path
+) -> None:
+    folder = short_folder / f"mlops-nb-{environment_key()}"
+    folder.mkdir(mode=0o700)
+    environ = jupyter.environ | {"XDG_RUNTIME_DIR": str(short_folder)}
+    with socket.socket(socket.AF_UNIX) as zygote:
+        zygote.bind(str(folder / KERNELS))
+        zygote.listen()
+        zygote.settimeout(60)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        owner = subprocess.Popen([sys.executable, "-c", LATE], env=environ, **pipes)
+        connection, _ = zygote.accept()
+        lifeline, *outputs = receive(connection)[1]
+        for file in outputs:
+            os.close(file)
+        send(connection, {"coming": True})
+        assert owner.stdout is not None
+        pid, _, reason = owner.stdout.readline().partition(" ")
+        assert reason == "the warm server: timed out\n"
+    late = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    tie(lifeline, late.pid)
+    assert late.wait(20) == -signal.SIGKILL
+    kernel = psutil.Process(int(pid))
+    owner.kill()
+    owner.communicate()
+    until(lambda: not kernel.is_running() or kernel.status() == "zombie")
+    os.close(lifeline)
+
+
+STREAMS = """
+import asyncio, json, subprocess, sys
+from jupyter_client.manager import AsyncKernelManager
+
+async def said(**streams):
+    manager = AsyncKernelManager(kernel_name="mlops-nb-warm")
+    await manager.start_kernel(**streams)
+    client = manager.client()
+    client.start_channels()
+    await client.wait_for_ready(timeout=60)
+    await client.execute_interactive("import os; os.write(1, b'out '); os.write(2, b'err ')",
+                                     output_hook=lambda message: None, timeout=60)
+    client.stop_channels()
+    await manager.shutdown_kernel()
+    return manager.provisioner.cold_reason
+
+async def main():
+    with open("out", "wb") as out, open("err", "wb") as err, open("both", "wb") as both:
+        print(json.dumps([
+            await said(stdout=out, stderr=err),
+            await said(stdout=both.fileno(), stderr=subprocess.STDOUT),
+            await said(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
+            await said(stdout=subprocess.PIPE),
+        ]))
+
+asyncio.run(main())
+"""
+
+
+def test_output_outside_of_cells_goes_where_a_cold_kernel_would_write_it(
+    jupyter: Warm, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", STREAMS]
+    options = {"cwd": tmp_path, "env": jupyter.environ, "timeout": 120}
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == ["", "", "", "its output goes to a pipe"]
+    written = [(tmp_path / name).read_text() for name in ("out", "err", "both")]
+    assert ["out " in text for text in written] == [True, False, True]
+    assert ["err " in text for text in written] == [False, True, True]

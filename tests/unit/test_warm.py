@@ -1,6 +1,8 @@
 """The parts of the warm server that need no server."""
 
 import os
+import re
+import resource
 import signal
 import socket
 import subprocess
@@ -15,7 +17,9 @@ from hypothesis import strategies as st
 
 from mlops_nb.errors import UsageError
 from mlops_nb.warm.client import IDLE, ColdStart, idle_seconds, run_warm, start_server
+from mlops_nb.warm.forking import forked
 from mlops_nb.warm.lifeline import Lifeline
+from mlops_nb.warm.loop import Loop
 from mlops_nb.warm.place import (
     LONGEST_SOCKET_PATH,
     SOCKET,
@@ -24,14 +28,16 @@ from mlops_nb.warm.place import (
     sockets_fit,
     why_off,
 )
-from mlops_nb.warm.preload import differing
+from mlops_nb.warm.preload import Loaded, objection
 from mlops_nb.warm.process import UNKNOWN_STATUS, AdoptedProcess
 from mlops_nb.warm.provisioner import LAUNCHER, is_ipykernel, not_ours
 from mlops_nb.warm.server import run_command
 from mlops_nb.warm.snapshot import Snapshot
-from mlops_nb.warm.state import bounds, own_state, put_on
+from mlops_nb.warm.state import are_alike, own_state, put_on
+from mlops_nb.warm.variables import differing
 from mlops_nb.warm.wanted import LONGEST_LIST, extend_list, read_list
-from mlops_nb.warm.wire import receive, send
+from mlops_nb.warm.wire import Message, ask, receive, send
+from mlops_nb.warm.zygote import Zygote
 
 USUAL = [sys.executable, "-m", LAUNCHER, "-f", "kernel.json"]
 json_values = st.recursive(
@@ -264,6 +270,7 @@ def test_asking_for_the_state_does_not_touch_the_umask(monkeypatch: pytest.Monke
     ("change", "reason"),
     [
         ({"group": -5}, "another group"),
+        ({"groups": [*os.getgroups(), 4242]}, "another group"),
         ({"control_groups": "0::/is/not/there\n"}, "another control group"),
         ({"cwd": "/is/not/there"}, "/is/not/there"),
     ],
@@ -272,25 +279,40 @@ def test_a_state_that_cannot_be_put_on_is_a_reason(change: dict[str, object], re
     assert reason in in_a_fork(lambda: put_on({**own_state(), **change}))
 
 
-def test_sessions_that_bind_a_process_alike_are_as_good_as_one(tmp_path: Path) -> None:
-    (tmp_path / "cgroup.controllers").touch()
-    for number in (1, 2, 3):
-        session = tmp_path / "user.slice" / f"session-{number}.scope"
-        session.mkdir(parents=True)
-        (session / "memory.max").write_text("1073741824\n" if number == 3 else "max\n")
-        (session / "cpu.weight").write_text("100\n")
-        (session / "cpuset.cpus").write_text("\n")
-    one, two, three, gone = (
-        bounds(f"0::/user.slice/session-{number}.scope\n", tmp_path) for number in (1, 2, 3, 4)
-    )
-    assert one == two == []
-    assert three == [("memory.max", "1073741824")] and gone != one
-    (tmp_path / "user.slice" / "pids.max").write_text("500\n")
-    limited = bounds("0::/user.slice/session-1.scope\n", tmp_path)
-    assert limited == [("pids.max", "500")] != bounds("0::/\n", tmp_path)
+def group(mounted: Path, path: str, **settings: str) -> str:
+    """Make a control group of version 2; return what is said of a process in it."""
+    folder = mounted / path
+    folder.mkdir(parents=True, exist_ok=True)
+    (mounted / "cgroup.controllers").touch()
+    for name, value in settings.items():
+        (folder / name.replace("_", ".")).write_text(f"{value}\n")
+    return f"0::/{path}\n"
+
+
+def test_groups_that_have_no_limits_of_their_own_are_as_good_as_one(tmp_path: Path) -> None:
+    usual = {"memory_max": "max", "cpu_weight": "100", "cpuset_cpus": ""}
+    one, two = (group(tmp_path, f"user.slice/session-{n}.scope", **usual) for n in (1, 2))
+    assert are_alike(one, two, tmp_path) and are_alike(one, "0::/user.slice\n", tmp_path)
+    assert not are_alike(one, "0::/user.slice/session-3.scope\n", tmp_path)  # is not there
+    assert not are_alike(one, "0::/user.slice/../user.slice\n", tmp_path)
+    group(tmp_path, "user.slice", pids_max="500")
+    assert are_alike(one, two, tmp_path)  # a limit that both are within
+    assert not are_alike(one, "0::/\n", tmp_path)
+
+
+def test_equal_limits_of_two_groups_are_two_budgets(tmp_path: Path) -> None:
+    one, two = (group(tmp_path, f"run-{n}.scope", memory_max="2147483648") for n in (1, 2))
+    free, heavy = group(tmp_path, "free.scope"), group(tmp_path, "heavy.scope", cpu_weight="900")
+    assert are_alike(one, one, tmp_path)
+    pairs = [(one, two), (one, free), (free, two), (free, heavy), (one, group(tmp_path, "a/b"))]
+    assert [are_alike(*pair, tmp_path) for pair in pairs] == [False] * 5
+
+
+def test_groups_of_version_1_have_to_be_the_same_but_for_names(tmp_path: Path) -> None:
     old = "4:memory:/a\n1:name=systemd:/b\n"
-    assert bounds(old, tmp_path) == bounds(old.replace("/b", "/c"), tmp_path)
-    assert bounds(old, tmp_path) != bounds(old.replace("/a", "/c"), tmp_path)
+    assert are_alike(old, old.replace("/b", "/c"), tmp_path)
+    assert not are_alike(old, old.replace("/a", "/c"), tmp_path)
+    assert not are_alike(old, "1:name=systemd:/b\n", tmp_path)
 
 
 def test_the_control_groups_of_the_asker_are_joined_or_refused(tmp_path: Path) -> None:
@@ -383,6 +405,116 @@ def test_a_command_that_breaks_in_the_server_says_where(tmp_path: Path) -> None:
     message, said = run_in_a_fork(command, tmp_path / "said")
     assert message == {"exit": 1}
     assert said.startswith("Traceback") and said.endswith("LookupError: nobody foresaw this\n")
+
+
+def is_caught(pid: int, number: signal.Signals) -> bool:
+    """Return whether a process has a handler for a signal."""
+    caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(caught and int(caught[1], 16) >> (number - 1) & 1)
+
+
+def test_a_command_that_ended_well_stays_so_when_ctrl_c_comes_too_late(runtime: Path) -> None:
+    make_private(server_folder())
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.join(server_folder(), SOCKET))
+        server.listen()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                receive(connection)
+                send(connection, {"pid": os.getpid()})
+                for file in receive(connection)[1]:
+                    os.close(file)
+                while not is_caught(asker, signal.SIGTERM):
+                    os.sched_yield()
+                os.kill(asker, signal.SIGSTOP)
+                send(connection, {"exit": 0})
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+                os.kill(asker, number)
+
+        asker = os.fork()
+        if asker == 0:
+            code = 99
+            try:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                code = run_warm(["--version"])
+                signal.raise_signal(signal.SIGINT)
+            finally:
+                os._exit(code)
+        serve()
+        assert os.waitstatus_to_exitcode(os.waitpid(asker, 0)[1]) == 0
+
+
+def test_an_import_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "probe_hangs.py").write_text(
+        f"import os, pathlib, time\npathlib.Path({str(tmp_path / 'pid')!r}).write_text("
+        "str(os.getpid()))\ntime.sleep(600)"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("mlops_nb.warm.forking.TRIAL_SECONDS", 3.0)
+    assert objection("probe_hangs") == "takes too long to import"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert forked(lambda: "x" * 2**20) == "x" * 2**20  # more than a pipe holds
+
+
+class Echo(Loop):
+    """Answers once."""
+
+    def answer(self, connection: socket.socket, request: Message, files: list[int]) -> None:
+        send(connection, request)
+        connection.close()
+        self.stop()
+
+    def ended(self, pid: int, status: int) -> None:
+        """Have no children."""
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_an_asker_is_answered_although_no_more_files_could_be_opened(tmp_path: Path) -> None:
+    def work() -> Message:
+        loop = Echo(str(tmp_path / "socket"))
+        with socket.socket(socket.AF_UNIX) as asker:
+            asker.connect(str(tmp_path / "socket"))
+            send(asker, {"word": "hello"})
+            usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, usual[1]))
+            signal.signal(
+                signal.SIGALRM, lambda *_: resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+            )
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            loop.serve()
+            return receive(asker)[0]
+
+    assert in_a_fork(work) == "{'word': 'hello'}"
+
+
+def test_to_ask_without_files_to_spare_is_to_hear_nothing(tmp_path: Path) -> None:
+    def work() -> Message:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+        return ask(str(tmp_path / "socket"), {})
+
+    assert in_a_fork(work) == "{}"
+
+
+def test_a_fork_that_fails_leaves_no_folder_and_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops_nb.warm.zygote.unsafe_to_fork", lambda: "")
+
+    def work() -> tuple[int, list[str]]:
+        zygote = Zygote(str(tmp_path), Loaded())
+        before = open_files()
+        with mock.patch.object(zygote, "fork", side_effect=BlockingIOError):
+            for _ in range(3):
+                zygote.rest()
+        return open_files() - before, [path.name for path in tmp_path.glob("kernel-*")]
+
+    assert in_a_fork(work) == "(0, [])"
 
 
 ELSEWHERE = """
