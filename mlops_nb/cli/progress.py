@@ -67,12 +67,14 @@ class Progress(Display):
             self._say(event.title)
             return
         done = event.position - (event.kind == "started")
+        cell = f"cell {event.number}" if event.number else "parameters"
         if self._live is not None:
-            self._live.update(self._task, completed=done, total=event.total, title=event.title)
+            title = f"{cell}: {event.title}"
+            self._live.update(self._task, completed=done, total=event.total, title=title)
         elif event.kind == "finished":
             how = f" ({event.resumed})" if event.resumed else ""
-            place = f"[{done}/{event.total}] {event.state} {event.wall_seconds:.1f} s{how}"
-            click.echo(f"{self._name} {place}  {event.title}", err=True)
+            state = f"{cell} {event.state} {event.wall_seconds:.1f} s{how}"
+            click.echo(f"{self._name} [{done}/{event.total}] {state}  {event.title}", err=True)
 
     def _say(self, text: str) -> None:
         """Show one line, above the progress if it is live."""

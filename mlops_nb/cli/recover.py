@@ -21,8 +21,11 @@ def _complete(_context: click.Context, _option: click.Parameter, incomplete: str
     help="Where the notebook goes; a name that ends in .html makes it a page.",
 )
 @click.option("--list", "as_list", is_flag=True, help="Show the executions that can be recovered.")
+@click.option("--all", "everything", is_flag=True, help="With --list: not only the newest.")
 @json_option
-def recover(execution: str | None, output: Path | None, as_list: bool, as_json: bool) -> None:
+def recover(
+    execution: str | None, output: Path | None, as_list: bool, everything: bool, as_json: bool
+) -> None:
     """Rebuild the notebook of EXECUTION from its journal.
 
     Also of one that failed, that was killed, or that still runs. EXECUTION is a stage (the newest
@@ -31,7 +34,7 @@ def recover(execution: str | None, output: Path | None, as_list: bool, as_json: 
     if as_list == (execution is not None):
         raise click.UsageError("name one execution, or ask for --list")
     if as_list:
-        _list(as_json=as_json)
+        _list(None if everything or as_json else _MOST_SHOWN, as_json=as_json)
         return
     from mlops_nb.pipeline.kept import find_journal
     from mlops_nb.pipeline.recovery import cells_in_short
@@ -44,8 +47,11 @@ def recover(execution: str | None, output: Path | None, as_list: bool, as_json: 
     click.echo(f"{outcome.notebook}: {outcome.state}, {cells_in_short(outcome)} cells, {place}")
 
 
-def _list(*, as_json: bool) -> None:
-    """Show the executions, newest first."""
+_MOST_SHOWN = 20
+
+
+def _list(most: int | None, *, as_json: bool) -> None:
+    """Show the executions, newest first, and at `most` so many."""
     from mlops_nb.pipeline.recovery import summaries
 
     found = [summary.to_json() for summary in summaries(_folders())]
@@ -55,7 +61,10 @@ def _list(*, as_json: bool) -> None:
     if not found:
         click.echo("no execution has left a journal here")
     columns = ("execution", "notebook", "state", "cells", "seconds")
-    print_table("Executions", columns, [[str(row[key]) for key in columns] for row in found])
+    shown = found[:most]
+    print_table("Executions", columns, [[str(row[key]) for key in columns] for row in shown])
+    if len(shown) < len(found):
+        click.echo(f"and {len(found) - len(shown)} older ones: --all shows them")
 
 
 def _folders() -> list[Path]:

@@ -84,7 +84,11 @@ def _wait(connection: socket.socket) -> int:
                 passed_on.append(number)
         return int(receive(connection)[0]["exit"])
     except OSError:
-        print("error: the command was killed", file=sys.stderr)
+        print(
+            "error: the process that ran the command was killed; `mlops-nb recover --list` shows "
+            "what was done",
+            file=sys.stderr,
+        )
         return 3
     finally:
         for number in passed_on:  # too late to change what came of it

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 from .conftest import Shop, environment, write_stage
@@ -312,11 +313,27 @@ def test_piped_progress_is_plain_lines_without_colour(plain: Shop) -> None:
     done = plain.tool("execute", "a.ipynb", "--json")
 
     assert [re.sub(r"\d+\.\d s", "T", line) for line in done.stderr.splitlines()] == [
-        "a [1/2] ok T  # first",
-        "a [2/2] ok T  2",
+        "a [1/2] cell 1 ok T  # first",
+        "a [2/2] cell 2 ok T  2",
     ]
     assert "\x1b" not in done.stdout + done.stderr
     assert json.loads(done.stdout)["state"] == "ok"
+
+
+def test_an_injected_cell_and_prose_do_not_change_the_number_of_a_cell(plain: Shop) -> None:
+    cells = [
+        nbformat.v4.new_markdown_cell("# Prose"),
+        nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("1 / 0"),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), plain.path("a.ipynb"))
+    done = plain.tool("execute", "a.ipynb", "-p", "x=2", code=1)
+    assert [re.sub(r"\d+\.\d s.*", "T", line) for line in done.stderr.splitlines()[:3]] == [
+        "a [1/3] cell 2 ok T",
+        "a [2/3] parameters ok T",
+        "a [3/3] cell 3 error T",
+    ]
+    assert "a.ipynb, cell 3, line 1" in done.stderr
 
 
 def on_terminal(shop: Shop, *arguments: str) -> str:

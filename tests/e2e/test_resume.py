@@ -625,7 +625,7 @@ def test_the_command_says_what_was_restored_cold_and_warm(tmp_path: Path) -> Non
             book.request(resume=False)
             code, text = tool("--resume")
             assert code == 0 and "nb: 1 cell restored, 0 replayed" in text, text
-            assert "[1/3] ok" in text and "(restored)" in text
+            assert "[1/3] cell 1 ok" in text and "(restored)" in text
             resumed = (tmp_path / "nb-report.ipynb").read_text()
             assert tool()[0] == 0 and (tmp_path / "nb-report.ipynb").read_text() == resumed
             code, text = tool("--resume")
