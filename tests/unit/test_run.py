@@ -147,7 +147,7 @@ def test_any_document_is_a_record_or_one_line(document: object) -> None:
 
 
 def test_a_record_that_nobody_could_read_is_not_written() -> None:
-    with pytest.raises(RecordError, match="run 2013.*`overrides`"):
+    with pytest.raises(RecordError, match=r"run 2013.*`overrides`"):
         dataclasses.replace(RUN, overrides="train=mlp").to_json()
 
 
