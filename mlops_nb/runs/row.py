@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from .annotations import Annotations
@@ -71,7 +71,7 @@ def tidy(value: Any) -> Any:
     """Return `value` as rows hold it: lists of plain values, numbers that fit into 64 bits."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode(errors="replace").decode()
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST:
+    if type(value) is int and abs(value) > _LARGEST:
         try:
             return float(value)
         except OverflowError:
@@ -83,14 +83,17 @@ def tidy(value: Any) -> Any:
     return value
 
 
-def _leaves(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
-    """Yield the values of a nested mapping with their dotted names."""
+def _flatten(into: dict[str, Value], prefix: str, value: Mapping[str, Any]) -> None:
+    """Put the values of a nested mapping into a row, under their dotted names."""
     for key, item in value.items():
         name = f"{prefix}.{key}"
-        if isinstance(item, Mapping):
-            yield from _leaves(name, item)
+        kind = type(item)
+        if kind is float or kind is bool:  # most of them; an index is made of a million values
+            into[name if name.isascii() else tidy(name)] = item
+        elif isinstance(item, Mapping):
+            _flatten(into, name, item)
         elif item is not None:
-            yield tidy(name), tidy(item)
+            into[name if name.isascii() else tidy(name)] = tidy(item)
 
 
 def row_of(
@@ -122,10 +125,10 @@ def row_of(
     own |= {name: origin.get(name) for name in ("sweep", "trial", "of")}
     own |= {name: code.get(name) for name in ("branch", "commit", "dirty")}
     row = _present(about | own)
-    row.update(_leaves("params", run.params))
-    row.update(_leaves("metrics", run.metrics))
+    _flatten(row, "params", run.params)
+    _flatten(row, "metrics", run.metrics)
     if config:
-        row.update(_leaves("config", run.config))
+        _flatten(row, "config", run.config)
     return row
 
 

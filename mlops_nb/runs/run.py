@@ -166,8 +166,11 @@ def _is_texts(value: object) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
 
 
+_TIMESTAMP = re.compile(TIMESTAMP)
+
+
 def _is_time(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(TIMESTAMP, value) is not None
+    return isinstance(value, str) and _TIMESTAMP.fullmatch(value) is not None
 
 
 def _is_state(value: object) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -109,7 +110,8 @@ class Store:
         with contextlib.suppress(OSError):  # whoever follows looks at the folders now and then
             file = os.open(self.folder / CHANGES, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(file, f"{run}\n".encode())
+                # the random part tells a reader that this is the line it read, and not one like it
+                os.write(file, f"{run} {secrets.token_hex(4)}\n".encode())
             finally:
                 os.close(file)
 
