@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['take_lock', 'is_locked', 'locked', 'LifeLock']
+__all__ = ['take_lock', 'is_locked', 'is_free', 'locked', 'LifeLock']
 
 # %% ../../nbs/lib/core/24_locks.ipynb #c3121e26
 def take_lock(file: int, seconds: float = 0.0) -> None:
@@ -37,22 +37,38 @@ def take_lock(file: int, seconds: float = 0.0) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.005)
+        except OSError:  # a file system without locks
+            return
 
 
 def is_locked(path: Path) -> bool:
     """Return whether a living process has the lock of `path`, as far as that can be told."""
+    return _is_held(path) is True
+
+
+def is_free(path: Path) -> bool:
+    """Return whether it is certain that no process has the lock of `path`."""
+    return _is_held(path) is False
+
+
+def _is_held(path: Path) -> bool | None:
+    """Return whether somebody has the lock of `path`, `None` if that cannot be told."""
     if os.name != "posix":
-        return False
+        return None
     import fcntl
 
     try:
         file = os.open(path, os.O_RDONLY)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return None
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError:  # a file system without locks
+        return None
     finally:
         os.close(file)
     return False
@@ -93,19 +109,24 @@ class LifeLock:
         take_lock(self._file)
         if hasattr(os, "register_at_fork"):
             lock = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: _release(lock()))
+            os.register_at_fork(after_in_child=lambda: _let_go(lock()))
 
     def release(self) -> None:
         """Let the lock go; a second time does nothing."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        if self._file is not None and os.name == "posix":
+            import fcntl
+
+            # closing is not enough while a child that was just forked has the file open, too
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+        _let_go(self)
 
     def __del__(self) -> None:
         self.release()
 
 
-def _release(lock: LifeLock | None) -> None:
-    """Let go of `lock`, if it is still there."""
-    if lock is not None:
-        lock.release()
+def _let_go(lock: LifeLock | None) -> None:
+    """Close the file of `lock`; that unlocks it if nobody else has it open."""
+    if lock is not None and lock._file is not None:
+        os.close(lock._file)
+        lock._file = None

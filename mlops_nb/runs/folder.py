@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.files import write_atomic
-from ..core.locks import is_locked, locked
+from ..core.locks import is_free, locked
 from ..core.states import UNFINISHED
 from ..errors import RecordError, UnwritablePath
 from .annotations import Annotations, annotations_from_json
@@ -60,9 +59,7 @@ def read_record(folder: Path) -> Run | Broken:
     A run that says that it is running, and whose process is gone, is `killed:signal`.
     """
     found = _read(folder)
-    if not isinstance(found, Run) or found.state != "running" or os.name != "posix":
-        return found
-    if is_locked(folder / LOCK):
+    if not isinstance(found, Run) or found.state != "running" or not is_free(folder / LOCK):
         return found
     found = _read(folder)  # it may have finished since we read it
     if isinstance(found, Run) and found.state == "running":

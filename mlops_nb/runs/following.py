@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from ..core.locks import is_locked
+from ..core.locks import is_free
 from ..errors import RecordError
 from .annotations import Annotations
 from .changes import Position, read_changes, signature
@@ -113,7 +113,7 @@ class Following:
     def _ended(self) -> list[str]:
         """Return the runs that the table has as running and whose process is gone."""
         runs = self.table.running()
-        return [run for run in runs if not is_locked(self._store.folder_of(run) / LOCK)]
+        return [run for run in runs if is_free(self._store.folder_of(run) / LOCK)]
 
 
 def make_tables(connection: sqlite3.Connection) -> None:

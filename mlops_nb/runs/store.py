@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from ..core.locks import LifeLock, is_locked
+from ..core.locks import LifeLock, is_free, is_locked
 from ..core.moments import timestamp
 from ..errors import RecordError, UnwritablePath
 from .annotations import Annotations
@@ -211,5 +211,5 @@ class Store:
         for path in self.folder.glob(".*"):
             with contextlib.suppress(OSError):
                 is_old = time.time() - path.stat().st_mtime > _HIDDEN_SECONDS
-                if is_old and path.is_dir() and not is_locked(path / LOCK):
+                if is_old and path.is_dir() and is_free(path / LOCK):
                     shutil.rmtree(path)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,18 @@ from mlops_nb.runs.query import parse
 from mlops_nb.runs.row import from_cell, to_cell
 from mlops_nb.runs.run import Run, new_id
 from mlops_nb.runs.store import CHANGES, Store
+from tests.at_once import at_once
 
 TIME = "2013-01-01T05:15:00.000+00:00"
 
 
+MOMENTS = itertools.count()
+
+
 def run_of(state: str = "ok", **values: Any) -> Run:
-    """Return a run that begins now."""
-    return replace(Run(new_id(), TIME), state=state, **values)  # type: ignore[arg-type]
+    """Return a run that begins a second after the one before."""
+    moment = datetime(2013, 1, 1, tzinfo=UTC) + timedelta(seconds=next(MOMENTS))
+    return replace(Run(new_id(moment), TIME), state=state, **values)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -220,38 +224,25 @@ def test_where_nothing_can_be_written_there_is_still_a_table(store: Store) -> No
     assert everything(index) == fresh(store)
 
 
-ANSWER = """
-import os, sys
+PREPARE = """
 from pathlib import Path
 from mlops_nb.runs.index import Index
 from mlops_nb.runs.run import Run, new_id
 from mlops_nb.runs.store import Store
-store, folder = Store(Path(sys.argv[1])), Path(sys.argv[2])
-waiting, starter = os.pipe()
-for number in range(16):
-    if os.fork() == 0:
-        os.close(starter)
-        os.read(waiting, 1)
-        index = Index(store, folder)
-        for _ in range(3):
-            run = Run(new_id(), "2013-01-01T05:15:00.000+00:00", "ok", host=str(number))
-            store.add(run)
-            rows, total = index.rows(filter=f'id == "{run.id}"', columns=["host"])
-            assert (rows, total) == ([{"host": str(number)}], 1), (rows, total)
-        os._exit(0)
-os.close(starter)
-while True:
-    try:
-        _, status = os.wait()
-    except ChildProcessError:
-        break
-    assert status == 0, status
+store, folder = Store(Path(arguments[0])), Path(arguments[1])
+"""
+ANSWER = """
+index = Index(store, folder)
+for _ in range(3):
+    run = Run(new_id(), "2013-01-01T05:15:00.000+00:00", "ok", host=str(number))
+    store.add(run)
+    rows, total = index.rows(filter=f'id == "{run.id}"', columns=["host"])
+    assert (rows, total) == ([{"host": str(number)}], 1), (rows, total)
 """
 
 
 def test_sixteen_processes_write_and_ask_at_once(store: Store, tmp_path: Path) -> None:
-    words = [sys.executable, "-c", ANSWER, str(store.folder), str(tmp_path / "index")]
-    subprocess.run(words, check=True, timeout=300)
+    at_once(16, PREPARE, ANSWER, store.folder, tmp_path / "index")
     index = Index(store, tmp_path / "index")
     assert index.rows()[1] == 48 and everything(index) == fresh(store)
     assert len(list((tmp_path / "index").glob("*.sqlite"))) == 1

@@ -21,32 +21,22 @@ from mlops_nb.runs.folder import ANNOTATIONS, LOCK, RECORD, Broken
 from mlops_nb.runs.naming import meant_run
 from mlops_nb.runs.run import Run, new_id, short_id
 from mlops_nb.runs.store import CHANGES, Store
+from tests.at_once import at_once
 
 TIME = "2013-01-01T05:15:00.000+00:00"
-PREPARED = """
-import os, sys
+PREPARE = """
 from dataclasses import replace
 from pathlib import Path
 from mlops_nb.runs.run import Run, new_id
 from mlops_nb.runs.store import Store
-store = Store(Path(sys.argv[1]))
-waiting, starter = os.pipe()
-for number in range(int(sys.argv[2])):
-    if os.fork() == 0:
-        os.close(starter)
-        os.read(waiting, 1)
-        run = Run(new_id(), "2013-01-01T05:15:00.000+00:00", "running", host=str(number))
-        exec(sys.argv[3])
-        os._exit(0)
-os.close(starter)
-while True:
-    try:
-        _, status = os.wait()
-    except ChildProcessError:
-        break
-    assert status == 0, status
+store = Store(Path(arguments[0]))
 """
-BEGIN = "attempt = store.begin(run); attempt.update(run); attempt.finish(replace(run, state='ok'))"
+BEGIN = """
+run = Run(new_id(), "2013-01-01T05:15:00.000+00:00", "running", host=str(number))
+attempt = store.begin(run)
+attempt.update(run)
+attempt.finish(replace(run, state="ok"))
+"""
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -73,12 +63,6 @@ def store(tmp_path: Path) -> Store:
 def run_of(state: str = "ok", **values: object) -> Run:
     """Return a run that begins now."""
     return replace(Run(new_id(), TIME), state=state, **values)  # type: ignore[arg-type]
-
-
-def at_once(store: Store, count: int, source: str) -> None:
-    """Do what `source` says in so many processes, which wait for one another before it."""
-    words = [sys.executable, "-c", PREPARED, str(store.folder), str(count), source]
-    subprocess.run(words, check=True)
 
 
 def record_of(store: Store, run: str) -> Path:
@@ -228,7 +212,7 @@ def test_the_record_of_another_run_and_a_lost_one_are_marked(store: Store) -> No
 
 
 def test_sixteen_processes_begin_at_once_on_a_fresh_store(store: Store) -> None:
-    at_once(store, 16, BEGIN)
+    at_once(16, PREPARE, BEGIN, store.folder)
     found = [store.read(run) for run in store.ids()]
     assert sorted(int(run.host) for run in found if isinstance(run, Run)) == list(range(16))
     assert {run.state for run in found if isinstance(run, Run)} == {"ok"}
@@ -255,7 +239,7 @@ def test_a_killed_process_leaves_a_killed_run_and_no_lock(store: Store) -> None:
 def test_eight_processes_that_annotate_at_once_lose_nothing(store: Store) -> None:
     run = run_of()
     store.add(run)
-    at_once(store, 8, TAG)
+    at_once(8, PREPARE, TAG, store.folder)
     expected = {f"{number}-{tag}" for number in range(8) for tag in range(10)}
     assert store.annotations(run.id).tags == expected
 
