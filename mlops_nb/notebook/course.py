@@ -10,10 +10,11 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from ..core.states import State
 from .files import FileUse
 from .findings import Finding
 from .journal import Entry
-from .outcome import CellOutcome, Ending, Failure, Outcome, Resumed, State
+from .outcome import CellOutcome, Ending, Failure, Outcome, Resumed
 from .prepare import Prepared
 from .report import Node, canonical, unfinished
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from .outcome import State
+from ..core.states import State
 
 # %% auto #0
 __all__ = ['Watch', 'Event']

@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.locks import is_locked, take_lock
 from ..errors import UnwritablePath
 
 # %% auto #0
@@ -49,29 +49,14 @@ class Journal:
             path.parent.parent.mkdir(parents=True, exist_ok=True)
             path.parent.mkdir(mode=0o700, exist_ok=True)
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            self._lock()
+            try:
+                take_lock(self._file, LOCK_SECONDS)
+            except OSError:
+                os.close(self._file)
+                raise
             os.ftruncate(self._file, 0)
         except OSError as error:
             raise UnwritablePath(path, error.strerror or str(error)) from None
-
-    def _lock(self) -> None:
-        """Take the lock that says that somebody writes, where there are such locks."""
-        if os.name != "posix":
-            return
-        import fcntl
-
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    os.close(self._file)
-                    raise
-                time.sleep(0.01)
-            except OSError:  # a file system without locks
-                return
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Write `entry` down."""
@@ -122,20 +107,4 @@ def _entry(line: bytes) -> Entry | None:
 
 def is_written(path: Path) -> bool:
     """Return whether a living process writes the journal at `path`, as far as that can be told."""
-    if os.name != "posix":
-        return False
-    import fcntl
-
-    try:
-        file = os.open(path, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks
-        return False
-    finally:
-        os.close(file)
-    return False
+    return is_locked(path)

@@ -22,13 +22,14 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+from ..core.states import State
 from ..errors import KernelNotInstalled
 from .agent import NOTE, START
 from .capture import Capture
 from .channel import ShellChannel, greet
 from .family import LOOK_SECONDS, MARK, Family
 from .limits import GUARD_SECONDS, MemoryGuard
-from .outcome import Ending, State
+from .outcome import Ending
 from .resources import OomCounter
 from .waiting import done_or_stopped, end_of, let_go
 from ..warm.folder import HeldFolder

@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from ..core.states import State
 from ..errors import JournalLost, UnwritablePath
 from .capture import Capture
 from .course import Course
 from .event import Event, Watch
 from .files import FileUse
 from .journal import JOURNAL, VERSION, Entry, Journal
-from .outcome import Ending, Outcome, State
+from .outcome import Ending, Outcome
 from .outputs import OutputFilter, Said
 from .prepare import Prepared
 from .redaction import Redactor

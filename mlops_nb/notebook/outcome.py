@@ -12,25 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import errors
+from ..core.states import State
 from .files import FileUse
 from .findings import Finding
 from .limits import size_in_words
 
 # %% auto #0
-__all__ = ['State', 'CANCELLED', 'LAST_LINE', 'Ending', 'CellOutcome', 'Failure', 'Resumed', 'Outcome', 'error_of']
-
-# %% ../../nbs/lib/notebook/60_outcome.ipynb #4dcc4243
-State = Literal[
-    "pending",
-    "running",
-    "ok",
-    "error",
-    "killed:oom",
-    "killed:signal",
-    "timeout",
-    "cancelled",
-]
-"""How a notebook or a cell stands; a kernel that ended itself counts as `killed:signal`."""
+__all__ = ['CANCELLED', 'LAST_LINE', 'Ending', 'CellOutcome', 'Failure', 'Resumed', 'Outcome', 'error_of']
 
 # %% ../../nbs/lib/notebook/60_outcome.ipynb #9a7bb473
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import asyncio
 import os
 from typing import Any
 
-from .outcome import State
+from ..core.states import State
 
 # %% auto #0
 __all__ = ['done_or_stopped', 'let_go', 'end_of']

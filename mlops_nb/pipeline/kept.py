@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..core.moments import stamp
 from ..core.project import Project
 from ..errors import UsageError, did_you_mean
 from ..notebook.journal import JOURNAL, is_written
@@ -36,9 +37,8 @@ def executions_folder(project: Project | None) -> Path:
 
 def new_folder(executions: Path, name: str) -> Path:
     """Return a folder for an execution of `name` that begins now; it is not made yet."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]  # to the millisecond
     # One process may begin several at once; the random part tells them apart.
-    return executions / f"{stamp}-{name}-{secrets.token_hex(4)}"
+    return executions / f"{stamp(datetime.now(UTC))}-{name}-{secrets.token_hex(4)}"
 
 
 def execution_folders(executions: Path) -> list[Path]:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_nb.notebook.outcome import CellOutcome, Failure, Outcome, State, error_of
+from mlops_nb.core.states import State
+from mlops_nb.notebook.outcome import CellOutcome, Failure, Outcome, error_of
 
 states = st.sampled_from(["pending", "ok", "error", "killed:oom", "killed:signal", "timeout"])
 seconds = st.floats(0, 1e6)
