@@ -86,7 +86,8 @@ def kind(file):
     return "folder" if os.path.isdir(target) else re.sub(r"^/(?!dev/).*", "file", target)
 mask = os.umask(0); os.umask(mask)
 skip = {"JPY_PARENT_PID", "MLOPS_NB_NOTEBOOK", "XDG_RUNTIME_DIR", "MLOPS_NB_WARM", "OLDPWD", "_",
-        "PYTHONPATH", "MLOPS_NB_WARM_IDLE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}
+        "PYTHONPATH", "MLOPS_NB_WARM_IDLE", "MLOPS_NB_KERNEL", "KMP_DUPLICATE_LIB_OK",
+        "KMP_INIT_AT_FORK"}
 known = {n for n in signal.valid_signals() if callable(signal.getsignal(n))}
 json.dump({
     "argv": [os.path.basename(word) for word in sys.argv if "tmp" not in word],
