@@ -30,8 +30,8 @@ from .wanted import extend_list
 from .wire import ANSWER_SECONDS, Message, receive, refuse_stranger, send
 
 # %% auto #0
-__all__ = ['LAUNCHER', 'HISTORY_OFF', 'HISTORY_IN_MEMORY', 'ADOPTION_SECONDS', 'NO_SERVER', 'Result', 'is_ipykernel', 'not_ours',
-           'same_environment', 'WarmProvisioner']
+__all__ = ['LAUNCHER', 'HISTORY_OFF', 'HISTORY_IN_MEMORY', 'ADOPTION_SECONDS', 'NO_SERVER', 'Result', 'GLANCE_SECONDS',
+           'is_ipykernel', 'not_ours', 'same_environment', 'WarmProvisioner']
 
 # %% ../../nbs/lib/warm/60_provisioner.ipynb #28bd2162
 LAUNCHER = "ipykernel_launcher"
@@ -197,14 +197,22 @@ def _ask_for_kernel(
     return reply, descriptors
 
 
+GLANCE_SECONDS = 0.002
+
+
 async def _aside(work: Callable[[], Result]) -> Result:
     """Do `work` in a thread of its own.
 
     Not in one of the event loop: in a forked process that waits for threads which are not there.
+    And nobody waits for the thread's word that it is done: a loop that was forked shares the pipe
+    for it with its siblings, and the one that reads it may be another.
     """
     pool = ThreadPoolExecutor(max_workers=1)
     try:
-        return await asyncio.get_running_loop().run_in_executor(pool, work)
+        job = pool.submit(work)
+        while not job.done():
+            await asyncio.sleep(GLANCE_SECONDS)
+        return job.result()
     finally:
         pool.shutdown(wait=False)
 

@@ -1,5 +1,6 @@
 """The parts of the warm server that need no server."""
 
+import asyncio
 import os
 import re
 import resource
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -30,7 +32,7 @@ from mlops_nb.warm.place import (
 )
 from mlops_nb.warm.preload import Loaded, objection
 from mlops_nb.warm.process import UNKNOWN_STATUS, AdoptedProcess
-from mlops_nb.warm.provisioner import LAUNCHER, is_ipykernel, not_ours
+from mlops_nb.warm.provisioner import LAUNCHER, _aside, is_ipykernel, not_ours
 from mlops_nb.warm.server import run_command
 from mlops_nb.warm.snapshot import Snapshot
 from mlops_nb.warm.state import are_alike, own_state, put_on
@@ -535,3 +537,14 @@ def test_the_cold_path_imports_where_there_is_no_unix() -> None:
     command = [sys.executable, "-c", ELSEWHERE]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_work_aside_is_noticed_also_where_a_forked_loop_gets_no_word_of_threads() -> None:
+    loop = asyncio.new_event_loop()
+    loop._write_to_self = lambda: None  # type: ignore[attr-defined]  # a sibling has read it
+    loop.call_later(10, loop.stop)  # or it would wait for ever
+    try:
+        done = loop.run_until_complete(_aside(lambda: time.sleep(0.1) or 5))
+    finally:
+        loop.close()
+    assert done == 5
