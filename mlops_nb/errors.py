@@ -30,9 +30,10 @@
 #         ├── OutputMissing         exit 1
 #         ├── UndeclaredFiles       exit 1
 #         ├── JournalLost           exit 1
-#         ├── KernelKilled          exit 3
-#         ├── ExecutionTimeout      exit 124
-#         └── ExecutionCancelled    exit 130
+#         └── ExecutionStopped      by something else than its code
+#             ├── KernelKilled      exit 3
+#             ├── ExecutionTimeout  exit 124
+#             └── ExecutionCancelled exit 130
 
 # %% ../nbs/lib/00_errors.ipynb #b18fa21d
 from __future__ import annotations
@@ -46,8 +47,8 @@ from typing import Any
 __all__ = ['MlopsNbError', 'did_you_mean', 'UsageError', 'ProjectError', 'NotebookError', 'SignatureError', 'ConfigError',
            'PipelineError', 'RecordError', 'ParameterError', 'UnknownParameter', 'InvalidParameter', 'MissingParameter',
            'PortError', 'KernelNotInstalled', 'UnwritablePath', 'MissingExtra', 'CheckFailed', 'ModelError',
-           'ExecutionError', 'CellFailed', 'OutputMissing', 'UndeclaredFiles', 'JournalLost', 'KernelKilled',
-           'ExecutionTimeout', 'ExecutionCancelled', 'StagesFailed', 'PipelineKilled']
+           'ExecutionError', 'CellFailed', 'OutputMissing', 'UndeclaredFiles', 'JournalLost', 'ExecutionStopped',
+           'KernelKilled', 'ExecutionTimeout', 'ExecutionCancelled', 'StagesFailed', 'PipelineKilled']
 
 # %% ../nbs/lib/00_errors.ipynb #3cafd696
 class MlopsNbError(Exception):
@@ -298,63 +299,42 @@ class JournalLost(ExecutionError):
         self.hint = f"make room; `mlops-nb recover {folder}` shows what was done"
 
 
-class KernelKilled(ExecutionError):
-    """A kernel that died while it ran a cell."""
+class ExecutionStopped(ExecutionError):
+    """A notebook that something else than its code has stopped, in a cell or `after` one."""
 
-    exit_code = 3
+    phrase = "{cause}"
 
     def __init__(
         self,
         notebook: str,
         cell: int | None,
-        cause: str,
+        cause: str = "interrupted",
         *,
         report: Path | None,
         after: int | None = None,
     ) -> None:
         self.notebook, self.cause = notebook, cause
-        super().__init__(
-            f"{notebook}, {_place(cell, after)}: the kernel died ({cause})",
-            report=report,
-            cell=cell,
-        )
+        why = self.phrase.format(cause=cause)
+        super().__init__(f"{notebook}, {_place(cell, after)}: {why}", report=report, cell=cell)
 
 
-class ExecutionTimeout(ExecutionError):
+class KernelKilled(ExecutionStopped):
+    """A kernel that died while it ran a cell, or between two."""
+
+    exit_code = 3
+    phrase = "the kernel died ({cause})"
+
+
+class ExecutionTimeout(ExecutionStopped):
     """A notebook or a cell that took longer than it was allowed to."""
 
     exit_code = 124
 
-    def __init__(
-        self,
-        notebook: str,
-        cell: int | None,
-        cause: str,
-        *,
-        report: Path | None,
-        after: int | None = None,
-    ) -> None:
-        self.notebook, self.cause = notebook, cause
-        super().__init__(f"{notebook}, {_place(cell, after)}: {cause}", report=report, cell=cell)
 
-
-class ExecutionCancelled(ExecutionError):
+class ExecutionCancelled(ExecutionStopped):
     """A notebook that the user interrupted."""
 
     exit_code = 130
-
-    def __init__(
-        self,
-        notebook: str,
-        cell: int | None,
-        *,
-        report: Path | None,
-        after: int | None = None,
-    ) -> None:
-        self.notebook = notebook
-        super().__init__(
-            f"{notebook}, {_place(cell, after)}: interrupted", report=report, cell=cell
-        )
 
 
 def _place(cell: int | None, after: int | None = None) -> str:

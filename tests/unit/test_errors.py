@@ -36,6 +36,7 @@ EXAMPLES: list[MlopsNbError] = [
     errors.CellFailed("n", 1, 2, NASTY, "ValueError", NASTY, report=Path("r")),
     errors.OutputMissing("n", ["a"], report=None),
     errors.UndeclaredFiles("n", ["a"], report=None),
+    errors.ExecutionStopped("n", None, "a cause", report=Path("r"), after=3),
     errors.KernelKilled("n", None, "signal 9", report=Path("r")),
     errors.JournalLost("n", 3, errors.UnwritablePath("kept/journal.jsonl", "full"), Path("kept")),
     errors.ExecutionTimeout("n", 1, "not finished after 0.5 s", report=Path("r")),
