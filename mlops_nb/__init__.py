@@ -4,10 +4,9 @@ The public names are these; everything else is reached through its own package.
 They are imported on first use, so that `import mlops_nb` costs next to nothing.
 """
 
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # for type checkers; typing itself would be the dearest import
 if TYPE_CHECKING:
     from .magics import load_ipython_extension as load_ipython_extension
     from .notebook.ports import In as In

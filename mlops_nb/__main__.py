@@ -1,16 +1,23 @@
 """Run the command line: `python -m mlops_nb` and the script `mlops-nb`."""
 
+from __future__ import annotations
+
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
-from typing import Any
+
+TYPE_CHECKING = False  # typing takes longer to import than a warm command does
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def main() -> None:
     """Run the command line, warm if it executes a notebook, and exit with its code."""
+    given = time.monotonic()
     arguments = sys.argv[1:]
     if arguments[:1] == ["execute"]:
-        sys.exit(_run_warm_or_here(arguments))
+        sys.exit(_run_warm_or_here(arguments, given))
     sys.exit(run_here(arguments))
 
 
@@ -31,7 +38,7 @@ def run_here(arguments: Sequence[str], watch: Callable[[Any], None] | None = Non
     return run(arguments, watch)
 
 
-def _run_warm_or_here(arguments: Sequence[str]) -> int:
+def _run_warm_or_here(arguments: Sequence[str], given: float) -> int:
     """Run the command line in the warm server, or here, and have a server for the next time."""
     from .warm.place import why_off
 
@@ -40,7 +47,7 @@ def _run_warm_or_here(arguments: Sequence[str]) -> int:
     from .warm.client import ColdStart, run_warm, stop_server
 
     try:
-        return run_warm(arguments)
+        return run_warm(arguments, given)
     except ColdStart as cold:
         if str(cold):
             print(f"cold start: {cold}", file=sys.stderr)

@@ -11,19 +11,18 @@ import signal
 import socket
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from .place import LOG, OFF, SOCKET, make_private, server_folder
 from .state import own_state
-from .wanted import extend_list
 from .wire import ANSWER_SECONDS, receive, refuse_stranger, send
 
+TYPE_CHECKING = False  # typing takes longer to import than all of this
 if TYPE_CHECKING:
     import subprocess
 
 # %% auto #0
-__all__ = ['PASSED_ON', 'IDLE', 'IDLE_SECONDS', 'ColdStart', 'run_warm', 'within_execution', 'start_server', 'idle_seconds',
-           'stop_server']
+__all__ = ['TYPE_CHECKING', 'PASSED_ON', 'IDLE', 'IDLE_SECONDS', 'ColdStart', 'run_warm', 'within_execution', 'start_server',
+           'idle_seconds', 'stop_server']
 
 # %% ../../nbs/lib/warm/58_client.ipynb #f6e1ae7d
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -37,8 +36,10 @@ class ColdStart(Exception):
         self.replace = replace
 
 
-def run_warm(arguments: Sequence[str]) -> int:
+def run_warm(arguments: Sequence[str], given: float) -> int:
     """Let the warm server run the command with `arguments`; return its exit code.
+
+    The command was given at the moment `given` (`time.monotonic`).
 
     Signals that ask for an end are passed on to the command. Once it has ended they are ignored, so
     that the code is what this process ends with.
@@ -53,7 +54,8 @@ def run_warm(arguments: Sequence[str]) -> int:
         try:
             connection.connect(os.path.join(server_folder(), SOCKET))
             refuse_stranger(connection)
-            send(connection, {"do": "run", "argv": list(arguments), **own_state()})
+            command = {"do": "run", "argv": list(arguments), "since": given}
+            send(connection, command | own_state())
             answer = receive(connection)[0]
             if "pid" in answer:
                 send(connection, {"go": True}, [0, 1, 2])
@@ -119,6 +121,7 @@ def start_server(prepare: str, imports: Iterable[str] = ()) -> subprocess.Popen[
     import subprocess
 
     from mlops_nb.errors import UsageError
+    from mlops_nb.warm.wanted import extend_list
 
     if within_execution():
         raise UsageError("a notebook that is executed starts no warm server")

@@ -21,15 +21,15 @@ from typing import Any
 from ipykernel.kernelapp import IPKernelApp
 
 from .lifeline import tie
+from .likeness import freshen, put_on, reseed
 from .loop import adopt_orphans, die_with_parent
 from .preload import Loaded
 from .snapshot import Snapshot
-from .state import freshen, put_on, reseed
 from .variables import differing
 from .wire import Message, receive, send
 
 # %% auto #0
-__all__ = ['REFUSED', 'OUTDATED', 'SpareApp', 'be_spare']
+__all__ = ['REFUSED', 'SpareApp', 'be_spare']
 
 # %% ../../nbs/lib/warm/47_kernel.ipynb #6aab5c99
 class SpareApp(IPKernelApp):
@@ -98,11 +98,11 @@ def _keep_history(shell: Any, file: str) -> None:
     shell.init_history()
 
 # %% ../../nbs/lib/warm/47_kernel.ipynb #423b061d
-REFUSED, OUTDATED = 70, 71
-"""Exit codes: not adopted; not adopted because what was loaded has changed on the disk."""
+REFUSED = 70
+"""Exit code of a kernel that was not adopted."""
 
 
-def be_spare(control: socket.socket, folder: str, loaded: Loaded, snapshot: Snapshot) -> None:
+def be_spare(control: socket.socket, folder: str, loaded: Loaded) -> None:
     """Be a kernel that waits in `folder` until `control` says whose it is; never returns."""
     code, server_log = REFUSED, os.dup(2)
     try:
@@ -111,11 +111,9 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded, snapshot: Snap
         app = _prepare(folder)
         request, (asker, lifeline, *streams) = receive(control)
         connection = socket.socket(fileno=asker)
-        outdated = snapshot.changed()
-        changed = outdated or app.settings.changed()
+        changed = app.settings.changed()
         refusal = f"{changed} has changed" if changed else _adopt(app, request, loaded)
         if refusal:
-            code = OUTDATED if outdated else REFUSED
             send(connection, {"refused": refusal})
         else:
             tie(lifeline, os.getpid())

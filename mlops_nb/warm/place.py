@@ -5,10 +5,10 @@
 # %% ../../nbs/lib/warm/10_place.ipynb #a0e1d14f
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import sys
+import zlib
 
 # %% auto #0
 __all__ = ['OFF', 'AVAILABLE', 'SOCKET', 'KERNELS', 'LOG', 'KERNEL_FOLDER', 'LONGEST_SOCKET_PATH', 'why_off', 'sockets_fit',
@@ -48,7 +48,8 @@ def environment_key() -> str:
             parts.append(os.readlink(f"/proc/self/ns/{namespace}"))
         except OSError:
             parts.append("")
-    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:12]
+    text = "\0".join(parts).encode(errors="surrogateescape")
+    return f"{zlib.crc32(text):08x}{zlib.crc32(text[::-1]):08x}"
 
 
 def server_folder() -> str:

@@ -25,7 +25,7 @@ from .folder import HeldFolder
 from .lifeline import Lifeline
 from .place import KERNELS, make_private, server_folder, sockets_fit, why_off
 from .process import AdoptedProcess
-from .state import own_state
+from .state import given_at, own_state
 from .wanted import extend_list
 from .wire import ANSWER_SECONDS, Message, receive, refuse_stranger, send
 
@@ -169,6 +169,7 @@ class WarmProvisioner(LocalProvisioner):
             "history": _history(command),
             "connection_file": manager.connection_file,
             "imports": list(self.imports),
+            "since": given_at(),
         }
         return request | own_state(environ, str(kwargs["cwd"]) if kwargs.get("cwd") else None)
 

@@ -20,10 +20,11 @@ from collections.abc import Callable, Sequence
 
 from . import zygote
 from .forking import unsafe_to_fork
+from .likeness import freshen, put_on
 from .loop import Loop, die_with_parent
 from .place import KERNELS, SOCKET, make_private
 from .snapshot import Snapshot
-from .state import freshen, put_on
+from .state import carry_out
 from .variables import differing
 from .wire import Message, ask, receive, send
 
@@ -147,7 +148,10 @@ class Server(Loop):
             self._zygote.terminate()  # it stays for as long as its kernels are in use
 
     def _run(self, connection: socket.socket, request: Message) -> None:
-        """Fork, and run the command in the child."""
+        """Fork, and run the command in the child; nothing is run if the code has changed."""
+        if changed := self._snapshot.changed(request["since"]):
+            send(connection, {"refused": f"{changed} has changed", "replace": True})
+            return
         pid = self.fork()
         if pid:
             self._uses += 1
@@ -166,14 +170,13 @@ class Server(Loop):
         os.setsid()
         freshen()
         name = differing(request["environ"], self._environ, ())
-        changed = self._snapshot.changed()
-        refusal = self._trouble or (f"{name} differs" if name else "")
-        refusal = refusal or (f"{changed} has changed" if changed else put_on(request))
+        refusal = self._trouble or (f"{name} differs" if name else "") or put_on(request)
         if refusal:
             useless = self._refusals > 0 and not self._running_commands
-            send(connection, {"refused": refusal, "replace": bool(changed) or useless})
+            send(connection, {"refused": refusal, "replace": useless})
             os._exit(REFUSED)
         send(connection, {"pid": os.getpid()})
+        carry_out(request["since"])
         _, files = receive(connection)  # fails if the asker has given up by now
         connection.settimeout(None)
         run_command(connection, request, files, self._command)

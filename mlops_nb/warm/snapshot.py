@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+import time
 from collections.abc import Iterable, Mapping
 from types import ModuleType
 
@@ -53,6 +54,7 @@ class Snapshot:
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._marks = {path: _mark(path) for path in sorted(set(paths))}
+        self._looked = float("-inf")
 
     @classmethod
     def of_modules(cls, modules: Mapping[str, ModuleType | None]) -> Snapshot:
@@ -62,11 +64,18 @@ class Snapshot:
         config = os.path.join(sys.prefix, "pyvenv.cfg")
         return cls({path for path in files if path} | {*folders, config, sys.executable})
 
-    def changed(self) -> str | None:
-        """Return the first file that is no longer what it was."""
+    def changed(self, since: float | None = None) -> str | None:
+        """Return the first file that is no longer what it was.
+
+        A look that began after `since` (`time.monotonic`) is good enough; by default, none is.
+        """
+        if since is not None and since <= self._looked:
+            return None
+        begun = time.monotonic()
         for path, mark in self._marks.items():
             if _mark(path) != mark:
                 return path
+        self._looked = begun
         return None
 
 

@@ -11,7 +11,10 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
 
 LENGTH = struct.Struct("!I")
 LONGEST = 16 * 2**20
@@ -20,10 +23,11 @@ ANSWER_SECONDS = 5.0
 """How long whoever does nothing but answer may take to do so."""
 
 # %% auto #0
-__all__ = ['LENGTH', 'LONGEST', 'MOST_FILES', 'ANSWER_SECONDS', 'Message', 'send', 'receive', 'peer', 'refuse_stranger', 'ask']
+__all__ = ['TYPE_CHECKING', 'LENGTH', 'LONGEST', 'MOST_FILES', 'ANSWER_SECONDS', 'Message', 'send', 'receive', 'peer',
+           'refuse_stranger', 'ask']
 
 # %% ../../nbs/lib/warm/15_wire.ipynb #4af2f35f
-Message = dict[str, Any]
+Message: TypeAlias = "dict[str, Any]"
 
 
 def send(connection: socket.socket, message: Message, files: Sequence[int] = ()) -> None:

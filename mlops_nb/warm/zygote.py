@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from .folder import hold, sweep
 from .forking import unsafe_to_fork
-from .kernel import OUTDATED, REFUSED, be_spare
+from .kernel import REFUSED, be_spare
 from .loop import Loop, adopt_orphans, die_with_parent, own_children
 from .place import KERNEL_FOLDER, KERNELS
 from mlops_nb.warm.preload import (
@@ -70,8 +70,8 @@ class Zygote(Loop):
         if request["do"] == "status":
             send(connection, self._status())
             connection.close()
-        elif self._trouble:
-            send(connection, {"refused": self._trouble})
+        elif refusal := self._trouble or self._change(request["since"]):
+            send(connection, {"refused": refusal})
             connection.close()
         else:
             self._hand_over(connection, request, files)
@@ -87,7 +87,6 @@ class Zygote(Loop):
         if child is None:
             return
         self._count(child, status)
-        self.outdated = self.outdated or status == OUTDATED
         if child.owner:
             with contextlib.suppress(OSError):
                 send(child.owner, {"status": status})
@@ -152,7 +151,7 @@ class Zygote(Loop):
                 if pid == 0:
                     try:
                         self._close_others(asker, files)
-                        be_spare(theirs, folder, self._loaded, self._snapshot)
+                        be_spare(theirs, folder, self._loaded)
                     finally:
                         os._exit(REFUSED)
         except OSError:
@@ -192,12 +191,18 @@ class Zygote(Loop):
         """Count the uses; give up when kernels keep ending before they are used."""
         if child.owner is None:
             self._unused += 1
-        elif status in (REFUSED, OUTDATED):
+        elif status == REFUSED:
             self._uses -= 1
         else:
             self._unused = 0
         if self._unused >= MOST_UNUSED and not self._trouble:
             self._trouble = f"{MOST_UNUSED} kernels in a row ended before they were used"
+
+    def _change(self, since: float) -> str:
+        """Say what has changed on the disk, as of what somebody asked at `since`."""
+        changed = self._snapshot.changed(since)
+        self.outdated = self.outdated or changed is not None
+        return f"{changed} has changed" if changed else ""
 
     def _learn(self, imports: Iterable[str]) -> None:
         """Note modules that a notebook imports and that are not loaded yet."""

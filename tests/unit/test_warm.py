@@ -35,7 +35,8 @@ from mlops_nb.warm.process import UNKNOWN_STATUS, AdoptedProcess
 from mlops_nb.warm.provisioner import LAUNCHER, _aside, is_ipykernel, not_ours
 from mlops_nb.warm.server import run_command
 from mlops_nb.warm.snapshot import Snapshot
-from mlops_nb.warm.state import are_alike, own_state, put_on
+from mlops_nb.warm.likeness import are_alike, put_on
+from mlops_nb.warm.state import own_state
 from mlops_nb.warm.variables import differing
 from mlops_nb.warm.wanted import LONGEST_LIST, extend_list, read_list
 from mlops_nb.warm.wire import Message, ask, receive, send
@@ -191,7 +192,7 @@ def test_a_server_that_does_not_answer_means_a_cold_start_before_long(
         stopped.bind(os.path.join(server_folder(), SOCKET))
         stopped.listen()
         with pytest.raises(ColdStart, match="does not answer") as cold:
-            run_warm(["--version"])
+            run_warm(["--version"], time.monotonic())
     assert not cold.value.replace
 
 
@@ -440,7 +441,7 @@ def test_a_command_that_ended_well_stays_so_when_ctrl_c_comes_too_late(runtime: 
             code = 99
             try:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-                code = run_warm(["--version"])
+                code = run_warm(["--version"], time.monotonic())
                 signal.raise_signal(signal.SIGINT)
             finally:
                 os._exit(code)
