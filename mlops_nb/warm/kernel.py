@@ -16,9 +16,13 @@ import threading
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
+import ipykernel.ipkernel
 from ipykernel.kernelapp import IPKernelApp
+from traitlets.config import Config
 
 from .lifeline import tie
 from .likeness import freshen, put_on, reseed
@@ -37,16 +41,29 @@ class SpareApp(IPKernelApp):
 
     settled = False
     settings: Snapshot
+    own_files: tuple[str, ...] = ()
+    """The modules that a kernel has loaded before it runs anything."""
 
     @property
     def channels(self) -> dict[str, int]:
         """The number of the socket of each channel."""
         return dict(self._ports)
 
+    def parse_command_line(self, argv: Any = None) -> None:
+        """Take the arguments as settings; there is nobody who could ask for help."""
+        self.update_config(Config(argv))  # type: ignore[no-untyped-call]
+
     def load_config_file(self, *arguments: Any, **options: Any) -> None:
         """Load IPython's settings, and note what they are taken from."""
         self.settings = Snapshot(_settings_of(self))
         super().load_config_file(*arguments, **options)  # type: ignore[no-untyped-call]
+
+    def init_kernel(self) -> None:
+        """Create the kernel, for which only its own modules are loaded."""
+        modules = {file: SimpleNamespace(__file__=file) for file in self.own_files}
+        stand_in = SimpleNamespace(**vars(sys) | {"modules": modules})
+        with mock.patch.object(ipykernel.ipkernel, "sys", stand_in):
+            super().init_kernel()  # type: ignore[no-untyped-call]
 
     def init_poller(self) -> None:
         """Poll no parent: the lifeline is surer."""
@@ -108,7 +125,7 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded) -> None:
     try:
         for name in loaded.not_installed:
             del sys.modules[name]
-        app = _prepare(folder)
+        app = _prepare(folder, loaded.kernels_own)
         request, (asker, lifeline, *streams) = receive(control)
         connection = socket.socket(fileno=asker)
         changed = app.settings.changed()
@@ -142,7 +159,7 @@ def _tell(connection: socket.socket, app: Any) -> None:
     connection.close()
 
 
-def _prepare(folder: str) -> Any:
+def _prepare(folder: str, own_files: tuple[str, ...]) -> Any:
     """Return the kernel application with bound sockets, as far as it can be before adoption."""
     os.setsid()
     freshen()
@@ -150,8 +167,13 @@ def _prepare(folder: str) -> Any:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     SpareApp.clear_instance()
     app: Any = SpareApp.instance(parent_handle=os.getppid())
-    arguments = ["--HistoryManager.enabled=False", f"-f={folder}/kernel.json", "--transport=ipc"]
-    app.initialize([*arguments, f"--ip={folder}/socket"])
+    app.own_files = own_files
+    listening = {"connection_file": f"{folder}/kernel.json", "ip": f"{folder}/socket"}
+    arguments = {
+        "IPKernelApp": listening | {"transport": "ipc"},
+        "HistoryManager": {"enabled": False},
+    }
+    app.initialize(arguments)
     return app
 
 

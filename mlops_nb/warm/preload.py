@@ -160,6 +160,7 @@ class Loaded:
         self.environ = dict(os.environ)
         self.set_by_imports: dict[str, str] = {}
         self.not_installed: tuple[str, ...] = ()
+        self.kernels_own: tuple[str, ...] = ()
 
     def load(self, names: Iterable[str]) -> None:
         """Import each of `names` for which that makes no difference to a kernel."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 
 # %% auto #0
-__all__ = ['Mark', 'environment_folders', 'file_of', 'is_installed', 'Snapshot']
+__all__ = ['Mark', 'environment_folders', 'file_of', 'files_of', 'is_installed', 'Snapshot']
 
 # %% ../../nbs/lib/warm/25_snapshot.ipynb #19ca5424
 def environment_folders() -> tuple[str, ...]:
@@ -38,6 +38,12 @@ def file_of(module: ModuleType) -> str | None:
         return str(file)
     paths = list(getattr(module, "__path__", ()))
     return str(paths[0]) if paths else None
+
+
+def files_of(modules: Mapping[str, ModuleType | None]) -> tuple[str, ...]:
+    """Return the files of `modules`, as far as they have said it."""
+    found = (getattr(module, "__file__", None) for module in list(modules.values()))
+    return tuple(str(file) for file in found if file)
 
 
 def is_installed(file: str, folders: Iterable[str]) -> bool:

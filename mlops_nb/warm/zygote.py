@@ -26,7 +26,7 @@ from mlops_nb.warm.preload import (
     is_missing,
     projects_modules,
 )
-from .snapshot import Snapshot
+from .snapshot import Snapshot, files_of
 from .wanted import extend_list, read_list
 from .wire import Message, send
 
@@ -226,7 +226,8 @@ class Zygote(Loop):
 # %% ../../nbs/lib/warm/50_zygote.ipynb #a4ee4fbe
 KERNEL_MODULES = (
     "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger",
-    "ipykernel.comm", "IPython.core.completerlib",
+    "ipykernel.comm", "IPython.core.completerlib", "IPython.core.debugger", "IPython.core.logger",
+    "IPython.core.oinspect", "IPython.extensions.storemagic", "tornado.platform.asyncio",
 )  # fmt: skip
 COMMAND = "from mlops_nb.warm.zygote import main; main()"
 
@@ -242,6 +243,7 @@ def main() -> None:
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     loaded = Loaded()
     loaded.load_untried(KERNEL_MODULES)
+    loaded.kernels_own = files_of(sys.modules)
     loaded.load(read_list(folder))
     zygote = Zygote(folder, loaded)
     zygote.serve()
