@@ -15,6 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,8 +29,9 @@ from .lifeline import tie
 from .likeness import freshen, put_on, reseed
 from .loop import adopt_orphans, die_with_parent
 from .preload import Loaded
-from .snapshot import Snapshot
+from .snapshot import Snapshot, environment_folders, file_of, is_installed
 from .variables import differing
+from .wanted import extend_list
 from .wire import Message, receive, send
 
 # %% auto #0
@@ -121,7 +123,7 @@ REFUSED = 70
 
 def be_spare(control: socket.socket, folder: str, loaded: Loaded) -> None:
     """Be a kernel that waits in `folder` until `control` says whose it is; never returns."""
-    code, server_log = REFUSED, os.dup(2)
+    code, server_log, known = REFUSED, os.dup(2), 0
     try:
         for name in loaded.not_installed:
             del sys.modules[name]
@@ -140,6 +142,7 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded) -> None:
             server_log = _log_to(*streams)
             _tell(connection, app)
             control.close()
+            known = len(sys.modules)
             app.start()
             code = 0
     except ConnectionError:
@@ -147,7 +150,15 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded) -> None:
     except BaseException:  # an exit in somebody's configuration as well
         os.write(server_log, traceback.format_exc().encode())
     finally:
-        _leave(code, folder)
+        _leave(code, folder, known)
+
+
+def _installed_since(known: int) -> list[str]:
+    """Return the modules of the environment that were imported after the first `known` ones."""
+    names = list(islice(reversed(sys.modules), max(0, len(sys.modules) - known)))
+    folders = environment_folders() if names else ()
+    files = {name: file_of(module) for name in names if (module := sys.modules.get(name))}
+    return [name for name in reversed(files) if is_installed(files[name] or "", folders)]
 
 
 def _tell(connection: socket.socket, app: Any) -> None:
@@ -244,11 +255,12 @@ def _log_to(*files: int) -> int:
     return place
 
 
-def _leave(code: int, folder: str) -> None:
+def _leave(code: int, folder: str, known: int) -> None:
     """End this forked process as the interpreter ends: threads first, then exit handlers."""
     with contextlib.suppress(BaseException):
         if code == 0:
             threading._shutdown()  # type: ignore[attr-defined]
             atexit._run_exitfuncs()
+            extend_list(os.path.dirname(folder), _installed_since(known))
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(code)

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -90,17 +90,17 @@ def session_stood_in() -> Iterator[ZMQInteractiveShell]:
 NOT_A_MODULE = "is not a module"
 
 
-def objection(name: str) -> str:
-    """Import `name` in a child; return why it must not be preloaded, or an empty text."""
+def objection(*names: str) -> str:
+    """Import `names` in a child; return why they must not be preloaded, or an empty text."""
     try:
-        answer = forked(lambda: _try_import(name))
+        answer = forked(lambda: _try_import(names))
     except TimeoutError:
         return "takes too long to import"
     return "ends the process when imported" if answer is None else str(answer)
 
 
-def _try_import(name: str) -> str:
-    """Import `name` and return what speaks against it."""
+def _try_import(names: Sequence[str]) -> str:
+    """Import `names` and return what speaks against it."""
     handlers = _handlers()
     failure = ""
     with (
@@ -109,8 +109,10 @@ def _try_import(name: str) -> str:
         session_stood_in() as session,
     ):
         warnings.resetwarnings()
+        name = ""
         try:
-            importlib.import_module(name)
+            for name in names:
+                importlib.import_module(name)
         except ModuleNotFoundError as error:
             failure = NOT_A_MODULE if error.name == name else f"needs {error.name}"
         except BaseException as error:
@@ -164,13 +166,28 @@ class Loaded:
 
     def load(self, names: Iterable[str]) -> None:
         """Import each of `names` for which that makes no difference to a kernel."""
+        installed = []
         for name in dict.fromkeys(names):
-            reason = objection(name) if is_of_environment(name) else "is not installed"
-            if reason:
+            if is_of_environment(name):
+                installed.append(name)
+            else:
+                self.refused[name] = "is not installed"
+        if not objection(*installed):
+            self._load_tried(installed)
+            return
+        for name in installed:
+            if reason := "" if name in sys.modules else objection(name):
                 self.refused[name] = reason
-                continue
-            self.load_untried([name])
-            self.names.append(name)
+            else:
+                self._load_tried([name])
+
+    def _load_tried(self, names: Sequence[str]) -> None:
+        self.load_untried(names)
+        self.names += names
+
+    def lacks(self, names: Iterable[str]) -> bool:
+        """Return whether any of `names` has not been tried."""
+        return not self.refused.keys() | self.names >= set(names)
 
     def load_untried(self, names: Iterable[str]) -> None:
         """Import what every kernel imports before anybody could notice."""

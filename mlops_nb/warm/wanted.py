@@ -15,7 +15,7 @@ __all__ = ['LIST', 'LONGEST_LIST', 'read_list', 'extend_list']
 
 # %% ../../nbs/lib/warm/33_wanted.ipynb #e937bc59
 LIST = "preload.json"
-LONGEST_LIST = 200
+LONGEST_LIST = 500
 
 
 def read_list(folder: str) -> tuple[str, ...]:

@@ -87,6 +87,7 @@ class Zygote(Loop):
         if child is None:
             return
         self._count(child, status)
+        self.outdated = self.outdated or self._loaded.lacks(read_list(self._folder))
         if child.owner:
             with contextlib.suppress(OSError):
                 send(child.owner, {"status": status})
@@ -249,4 +250,5 @@ def main() -> None:
     zygote.serve()
     zygote.end()
     if zygote.outdated and not zygote.terminated:
-        os.execv(sys.executable, [sys.executable, "-c", COMMAND, folder, parent])
+        command = [sys.executable, "-c", COMMAND, folder, parent]
+        os.execve(sys.executable, command, loaded.environ)  # as it was before libraries set some
