@@ -63,7 +63,7 @@ class Progress(Display):
             self._show(event)
 
     def _show(self, event: Event) -> None:
-        if event.kind == "resumed":
+        if event.kind in ("cold", "resumed"):
             self._say(event.title)
             return
         done = event.position - (event.kind == "started")

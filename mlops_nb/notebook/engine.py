@@ -166,7 +166,7 @@ class _PapermillBook:
         self._manager, self._path, self._pace = manager, output_path, _Pace()
         manager.notebook_start()
 
-    def kernel_started(self, pid: int, language: Mapping[str, Any]) -> None:
+    def kernel_started(self, pid: int, language: Mapping[str, Any], refusal: str) -> None:
         """Note the language, as papermill does."""
         self._manager.nb.metadata["language_info"] = dict(language)
 

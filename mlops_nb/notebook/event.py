@@ -19,11 +19,12 @@ __all__ = ['Watch', 'Event']
 class Event:
     """A cell that started or finished: the `position`-th of `total` that are to run.
 
-    `number` is the author's number of the cell, `None` for the injected parameters. An event of the
-    kind `resumed` says in its title what is made of an earlier attempt.
+    `number` is the author's number of the cell, `None` for the injected parameters. The title of
+    an event of the kind `resumed` says what is made of an earlier attempt, that of `cold` why the
+    warm server gave no kernel.
     """
 
-    kind: Literal["started", "finished", "resumed"]
+    kind: Literal["cold", "started", "finished", "resumed"]
     number: int | None
     position: int
     total: int

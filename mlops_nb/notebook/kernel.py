@@ -131,9 +131,9 @@ class Kernel:
         self.language: Mapping[str, Any] = {}
 
     @property
-    def cold_reason(self) -> str:
-        """Why the kernel was not started warm, or an empty text if it was."""
-        return self._provisioner.cold_reason if self._provisioner else "another provisioner"
+    def refusal(self) -> str:
+        """Why the warm server gave no kernel, or an empty text if it did or is not there."""
+        return self._provisioner.refusal if self._provisioner else ""
 
     @property
     def pid(self) -> int:

@@ -77,10 +77,13 @@ class Observer:
     def autosave_cell(self) -> None:
         """Do nothing: what papermill's client would have saved is in the journal."""
 
-    def kernel_started(self, pid: int, language: Mapping[str, Any]) -> None:
-        """Measure the kernel from here."""
+    def kernel_started(self, pid: int, language: Mapping[str, Any], refusal: str) -> None:
+        """Measure the kernel from here; say why it was not there at once."""
         self._meter = Meter(pid)
-        self._note("kernel", pid=pid, language=dict(language))
+        self._note("kernel", pid=pid, language=dict(language), refusal=refusal)
+        if refusal:
+            total = len(self._course.cells)
+            self._watch(Event("cold", None, 0, total, f"cold start: {refusal}", "running"))
 
     def cell_started(self, index: int) -> None:
         """Start to measure a cell."""

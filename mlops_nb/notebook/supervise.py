@@ -29,8 +29,8 @@ __all__ = ['TICK_SECONDS', 'MOST_INTERRUPTS', 'Watcher', 'Saver', 'TimeBudget', 
 class Watcher(Protocol):
     """Who is told what happens; `index` counts the cells of the executed notebook from 0."""
 
-    def kernel_started(self, pid: int, language: Mapping[str, Any]) -> None:
-        """Take note that the kernel answers."""
+    def kernel_started(self, pid: int, language: Mapping[str, Any], refusal: str) -> None:
+        """Take note that the kernel answers; `refusal` says why it is no warm one."""
 
     def cell_started(self, index: int) -> None:
         """Take note that a cell is about to run."""
@@ -107,7 +107,7 @@ async def _start_and_run(
     """Start the kernel and run the cells."""
     ending = budget.late(await kernel.start(budget.left))
     if ending.state == "ok":
-        watcher.kernel_started(kernel.pid, kernel.language)
+        watcher.kernel_started(kernel.pid, kernel.language, kernel.refusal)
         ending = await _run_cells(kernel, watcher, budget, saver)
         kernel.client.set_widgets_metadata()
     return ending

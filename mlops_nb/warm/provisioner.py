@@ -73,13 +73,15 @@ Result = TypeVar("Result")
 class WarmProvisioner(LocalProvisioner):
     """Start a kernel from the zygote, or as usual; end it with its owner in either case.
 
-    `imports` are modules that the notebook is going to import, for the next time; `cold_reason`
-    says, after the start, why it was not a warm one. Where no server runs, one that calls `prepare`
-    (`package.module:name`) is started for the next time, if that is said.
+    `imports` are modules that the notebook is going to import, for the next time. After the start,
+    `cold_reason` says why it was not a warm one, and `refusal` that a server declined. Where no
+    server runs, one that calls `prepare` (`package.module:name`) is started for the next time, if
+    that is said.
     """
 
     imports: tuple[str, ...] = ()
     cold_reason = ""
+    refusal = ""
     prepare = ""
     process: Any = None
     connection_info: Any
@@ -105,6 +107,7 @@ class WarmProvisioner(LocalProvisioner):
         self.cold_reason = why_off() or not_ours(cmd)
         if not self.cold_reason:
             self.cold_reason = await _aside(lambda: self._adopt(cmd, kwargs))
+            self.refusal = "" if self.cold_reason == NO_SERVER else self.cold_reason
         if self.cold_reason:
             self.log.info("the kernel starts cold: %s", self.cold_reason)
         else:

@@ -228,7 +228,7 @@ class Zygote(Loop):
 KERNEL_MODULES = (
     "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger",
     "ipykernel.comm", "IPython.core.completerlib", "IPython.core.debugger", "IPython.core.logger",
-    "IPython.core.oinspect", "IPython.extensions.storemagic", "tornado.platform.asyncio",
+    "IPython.core.oinspect", "IPython.extensions.storemagic", "mmap", "tornado.platform.asyncio",
 )  # fmt: skip
 COMMAND = "from mlops_nb.warm.zygote import main; main()"
 

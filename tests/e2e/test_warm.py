@@ -21,6 +21,7 @@ import psutil
 import pytest
 from jupyter_client.manager import AsyncKernelManager
 
+from mlops_nb.notebook.journal import JOURNAL, read_entries
 from mlops_nb.warm.install import install_kernelspec
 from mlops_nb.warm.lifeline import tie
 from mlops_nb.warm.place import KERNELS, SOCKET, environment_key
@@ -173,6 +174,42 @@ def test_a_changed_library_is_loaded_anew_and_never_served_stale(
         server.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path)
         assert text_of(tmp_path / "out.ipynb") == "22\n"
         assert server.status()["zygote"]["uses"] == 1
+
+
+def test_why_the_zygote_gives_no_kernel_is_said_and_kept(site: Path, tmp_path: Path) -> None:
+    (site / "probe_reads.py").write_text("import os\nWORD = os.environ.get('PROBE_WORD')")
+    notebook(tmp_path, "import probe_reads\nprint(probe_reads.WORD)")
+    with warm_server("probe_reads", path=site) as server:
+        server.wait_for_spare()
+        state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+        environ = server.environ | {"PROBE_WORD": "other"} | state
+        done = server.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path, env=environ)
+    assert done.returncode == 0 and text_of(tmp_path / "out.ipynb") == "other\n"
+    reason = "PROBE_WORD differs from when the libraries were loaded"
+    assert f"cold start: {reason}" in done.stderr
+    (journal,) = tmp_path.rglob(JOURNAL)
+    kernels = [entry for entry in read_entries(journal) if entry["entry"] == "kernel"]
+    assert [kernel["refusal"] for kernel in kernels] == [reason]
+
+
+def test_what_libraries_import_when_they_are_first_used_is_loaded_for_the_next_time(
+    site: Path, tmp_path: Path
+) -> None:
+    package = site / "probe_lazy"
+    package.mkdir()
+    source = "import os\nos.environ['PROBE_SET'] = '1'\ndef use():\n    import probe_lazy.part"
+    (package / "__init__.py").write_text(source)
+    (package / "part.py").write_text("")
+    (tmp_path / "ours.py").write_text("import probe_lazy\nprobe_lazy.use()")
+    notebook(tmp_path, "import ours")
+    command = ("execute", "nb.ipynb", "-o", "out.ipynb")
+    with warm_server(path=site) as server:
+        assert server.run(*command, cwd=tmp_path).returncode == 0
+        expected = ["probe_lazy", "probe_lazy.part"]
+        until(lambda: server.asked(KERNELS).get("loaded") == expected, 60)
+        server.wait_for_spare()
+        assert "cold start" not in server.run(*command, cwd=tmp_path).stderr
+        assert server.asked(KERNELS)["uses"] == 1
 
 
 def test_what_notebooks_import_is_loaded_for_the_next_time(own_warm: Warm, tmp_path: Path) -> None:
