@@ -35,6 +35,8 @@ class Command:
     environ: Mapping[str, str] = field(default_factory=dict)
     says: str = ""
     """A text that its output must hold; so a command that failed politely is not measured."""
+    tries: int = 1
+    """How often it is tried; that a peer fails by itself now and then must not end everything."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,24 @@ class Reading:
     value: str
 
 
+def run_until_it_works(command: Command) -> Sample:
+    """Run `command` under the meter; leave out the runs that failed, of which there may be some.
+
+    Raises
+    ------
+    CommandFailed
+        If all of them did.
+    """
+    for left in reversed(range(command.tries)):
+        try:
+            return run_once(command)
+        except CommandFailed as failure:
+            if not left:
+                raise
+            print(f"... tried again, it failed: {failure}", file=sys.stderr, flush=True)
+    raise CommandFailed(f"{command.name} was not tried")
+
+
 def run_once(command: Command) -> Sample:
     """Run `command` under the meter.
 
@@ -152,7 +172,7 @@ def _number(output: str) -> float | None:
 
 
 def compare(
-    comparison: Comparison, run: Callable[[Command], Sample] = run_once
+    comparison: Comparison, run: Callable[[Command], Sample] = run_until_it_works
 ) -> tuple[Finding, ...]:
     """Run both commands in turn after a warm-up; return one finding for each quantity."""
     ours, peer = comparison.ours, comparison.peer

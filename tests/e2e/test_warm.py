@@ -781,7 +781,8 @@ def test_a_server_that_refuses_everybody_ends_when_it_is_idle() -> None:
         while psutil.pid_exists(pid) and asked < 600:
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asker:
                 asker.connect(str(server.folder / SOCKET))
-                send(asker, {"do": "run", "argv": [], **own_state({"OMP_NUM_THREADS": "2"})})
+                request = {"do": "run", "argv": [], "since": time.monotonic()}
+                send(asker, request | own_state({"OMP_NUM_THREADS": "2"}))
                 asked += "refused" in receive(asker)[0]
             time.sleep(0.1)
         assert not psutil.pid_exists(pid) and asked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from benchmarks.comparison import (
     Sample,
     compare,
     run_once,
+    run_until_it_works,
 )
 from benchmarks.no_op import copy_project
 from benchmarks.results import machine, markdown, seconds, table
@@ -55,6 +57,15 @@ def test_the_cpu_time_of_a_command_is_counted(tmp_path: Path) -> None:
 
 def test_the_cpu_time_of_a_process_that_was_left_behind_is_counted(tmp_path: Path) -> None:
     assert run_once(python(LEFT_BEHIND, tmp_path)).cpu >= 0.3
+
+
+def test_a_peer_that_fails_by_itself_now_and_then_is_tried_again(tmp_path: Path) -> None:
+    source = "import pathlib as p; f = p.Path('tried'); f.exists() or (f.touch(), exit(1))"
+    command = python(source, tmp_path)
+    with pytest.raises(CommandFailed):
+        run_until_it_works(command)
+    (tmp_path / "tried").unlink()
+    assert run_until_it_works(replace(command, tries=2)).cpu > 0
 
 
 def test_a_number_that_the_command_prints_is_its_own_figure(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from mlops_nb.errors import UsageError
 from mlops_nb.warm.client import IDLE, ColdStart, idle_seconds, run_warm, start_server
 from mlops_nb.warm.forking import forked
 from mlops_nb.warm.lifeline import Lifeline
+from mlops_nb.warm.likeness import are_alike, put_on
 from mlops_nb.warm.loop import Loop
 from mlops_nb.warm.place import (
     LONGEST_SOCKET_PATH,
@@ -35,7 +36,6 @@ from mlops_nb.warm.process import UNKNOWN_STATUS, AdoptedProcess
 from mlops_nb.warm.provisioner import LAUNCHER, _aside, is_ipykernel, not_ours
 from mlops_nb.warm.server import run_command
 from mlops_nb.warm.snapshot import Snapshot
-from mlops_nb.warm.likeness import are_alike, put_on
 from mlops_nb.warm.state import own_state
 from mlops_nb.warm.variables import differing
 from mlops_nb.warm.wanted import LONGEST_LIST, extend_list, read_list
