@@ -5,14 +5,16 @@
 # %% ../../nbs/lib/notebook/81_agent.ipynb #acdc45cf
 from __future__ import annotations
 
+import base64
 import inspect
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 # %% auto #0
-__all__ = ['PIECE', 'START', 'NOTE', 'TOOLS', 'pace_output', 'adopt_orphans', 'note_start', 'call_source', 'use_tool',
+__all__ = ['PIECE', 'START', 'NOTE', 'TOOLS', 'pace_output', 'adopt_orphans', 'note_start', 'packed', 'call_source', 'use_tool',
            'tool_source']
 
 # %% ../../nbs/lib/notebook/81_agent.ipynb #2ebda5ca
@@ -85,10 +87,10 @@ def note_start() -> None:
             files[int(number)] = os.readlink(f"/proc/self/fd/{number}")
         except OSError:  # the one that lists
             continue
-    maps = set()
+    maps = ""
     if os.path.exists("/proc/self/maps"):
         with open("/proc/self/maps", encoding="utf-8", errors="replace") as stream:
-            maps = {line.rstrip("\n").split(maxsplit=5)[-1] for line in stream}
+            maps = stream.read()
     shell._mlops_nb_start = {
         "names": dict(shell.user_ns),
         "environ": dict(os.environ),
@@ -103,12 +105,18 @@ def note_start() -> None:
     }
 
 # %% ../../nbs/lib/notebook/81_agent.ipynb #c3fafea9
+def packed(text: str) -> str:
+    """Return an expression for the code that `text` is the source of."""
+    data = base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+    unpacked = f"__import__('zlib').decompress(__import__('base64').b64decode('{data}'))"
+    return f"compile({unpacked}, '<mlops_nb>', 'exec')"
+
+
 def call_source(function: Callable[..., None], *arguments: Any) -> str:
     """Return an expression that calls `function` in a namespace of its own."""
     text = inspect.getsource(function)
     call = f"{function.__name__}({', '.join(map(repr, arguments))})"
-    preamble = "from __future__ import annotations\n"
-    return f"exec(compile({preamble + text + call!r}, '<mlops_nb>', 'exec'), {{}})"
+    return f"exec({packed('from __future__ import annotations' + chr(10) + text + call)}, {{}})"
 
 
 START = "\n".join((call_source(pace_output, PIECE), call_source(adopt_orphans)))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from . import tracer
+from .agent import packed
 from .files import FileUse, beginnings, environment_places, holds
 from .ledger import Ledger, Open, state_of
 from .listener import Heard, Listener
@@ -25,11 +26,12 @@ from .tracer import LOG, MARK_BYTES, MARKS
 from ..warm.wire import peer, refuse_stranger
 
 # %% auto #0
-__all__ = ['Level', 'SWITCH', 'CALL_SECONDS', 'DESCRIPTORS', 'wanted', 'Marks', 'read_log', 'Capture']
+__all__ = ['Level', 'SWITCH', 'TRACER', 'CALL_SECONDS', 'DESCRIPTORS', 'wanted', 'Marks', 'read_log', 'Capture']
 
 # %% ../../nbs/lib/notebook/77_capture.ipynb #3a231a11
 Level = Literal["full", "python only", "off"]
 SWITCH = "MLOPS_NB_CAPTURE"
+TRACER = packed(inspect.getsource(tracer))
 CALL_SECONDS = 30.0
 """How long the kernel may take until it has told who it is."""
 
@@ -120,8 +122,8 @@ class Capture:
         code = program(machine).hex() if machine else ""
         number = machine.seccomp if machine else 0
         asked = (address, str(folder), only_python, code, number, os.getpid())
-        text = inspect.getsource(tracer) + f"\n\ntrace{asked!r}\n"
-        return f"exec(compile({text!r}, '<mlops_nb>', 'exec'), {{'__name__': 'mlops_nb'}})"
+        own = "{'__name__': 'mlops_nb'}"
+        return f"(lambda own: (exec({TRACER}, own), own['trace']{asked!r}))({own})"
 
     def decline(self, reason: str) -> None:
         """Say why the kernel is not asked."""

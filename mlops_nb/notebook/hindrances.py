@@ -81,12 +81,13 @@ def open_files() -> dict[int, str]:
 
 def _mappings(start: Mapping[str, Any]) -> Iterator[str]:
     """Yield a phrase for each file whose content is written through memory."""
+    mapped = {line.split(maxsplit=5)[-1] for line in start["maps"].split("\n") if line}
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as stream:
         for line in stream:
             words = line.rstrip("\n").split(maxsplit=5)
             path = words[5] if len(words) == 6 else ""
             is_shared = words[1].startswith("rw-s") and path.startswith("/")
-            if is_shared and path not in start["maps"]:
+            if is_shared and path not in mapped:
                 if not path.startswith(("/dev/", "/memfd:", "/SYSV")):
                     yield f"the file {os.path.relpath(path)} is written through memory"
 

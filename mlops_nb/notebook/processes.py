@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['Consumption', 'consumption', 'process_tree', 'proportional_bytes']
+__all__ = ['Consumption', 'told', 'consumption', 'process_tree', 'proportional_bytes']
 
 # %% ../../nbs/lib/notebook/65_processes.ipynb #51589b92
 @dataclass(frozen=True)
@@ -27,6 +27,21 @@ class Consumption:
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+
+
+def told(name: str) -> str:
+    """Return what Linux tells in `/proc/NAME`; a file object would take three times as long.
+
+    Raises
+    ------
+    OSError
+        If the process is gone, or another user's.
+    """
+    file = os.open(f"/proc/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return b"".join(iter(lambda: os.read(file, 2**16), b"")).decode(errors="replace")
+    finally:
+        os.close(file)
 
 
 def consumption(pid: int) -> Consumption | None:
@@ -50,15 +65,14 @@ def process_tree(pid: int) -> Iterator[int]:
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
             with contextlib.suppress(OSError):
-                text = Path(f"/proc/{pid}/task/{task}/children").read_text(encoding="ascii")
-                for child in text.split():
+                for child in told(f"{pid}/task/{task}/children").split():
                     yield from process_tree(int(child))
 
 
 def _of_process(pid: int) -> Consumption | None:
     """Return what a Linux process itself has used."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        text = told(f"{pid}/stat")
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()  # the name before it may hold anything
@@ -70,7 +84,7 @@ def _of_process(pid: int) -> Consumption | None:
 def _transferred(pid: int) -> tuple[int | None, int | None]:
     """Return the bytes that a Linux process has read and written."""
     try:
-        text = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
+        text = told(f"{pid}/io")
     except OSError:  # another user's
         return None, None
     facts = dict(line.split(": ") for line in text.splitlines())
@@ -105,7 +119,7 @@ def proportional_bytes(pid: int) -> int | None:
     sizes = []
     for one in process_tree(pid):
         with contextlib.suppress(OSError):
-            text = Path(f"/proc/{one}/smaps_rollup").read_text(encoding="utf-8")
+            text = told(f"{one}/smaps_rollup")
             sizes += [
                 int(line.split()[1]) * 1024 for line in text.splitlines() if "Pss:" in line[:5]
             ]

@@ -60,8 +60,7 @@ def sweep(where: str, prefix: str = PREFIX) -> None:
     with contextlib.suppress(OSError):  # it may be written to, but not be read
         names = os.listdir(where)
     for name in names:
-        path = os.path.join(where, name)
-        if name.startswith(prefix) and _is_ours(path):
+        if name.startswith(prefix) and _is_ours(path := os.path.join(where, name)):
             _remove_if_free(path)
 
 

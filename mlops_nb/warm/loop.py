@@ -55,8 +55,7 @@ class Loop(ABC):
 
     def serve(self) -> None:
         """Answer until it is time to stop."""
-        gc.collect()
-        gc.freeze()  # else the children's collector would touch, and so copy, every page
+        self._freeze()
         busy = True
         while self._running:
             events = self._selector.select(0.0 if busy else PAUSE_SECONDS)
@@ -66,6 +65,11 @@ class Loop(ABC):
             if self._listener in ready:
                 self._accept()
             busy = self.rest() if self._listener not in ready else True
+
+    def _freeze(self) -> None:
+        """Keep the collectors of the children from touching, and so copying, every page."""
+        gc.collect()
+        gc.freeze()
 
     def stop(self) -> None:
         """Answer nobody any more."""

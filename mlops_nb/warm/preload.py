@@ -185,9 +185,9 @@ class Loaded:
         self.load_untried(names)
         self.names += names
 
-    def lacks(self, names: Iterable[str]) -> bool:
-        """Return whether any of `names` has not been tried."""
-        return not self.refused.keys() | self.names >= set(names)
+    def untried(self, names: Iterable[str]) -> list[str]:
+        """Return those of `names` that have been neither loaded nor refused."""
+        return [name for name in names if name not in self.refused and name not in self.names]
 
     def load_untried(self, names: Iterable[str]) -> None:
         """Import what every kernel imports before anybody could notice."""

@@ -65,10 +65,16 @@ class Snapshot:
     @classmethod
     def of_modules(cls, modules: Mapping[str, ModuleType | None]) -> Snapshot:
         """Return the snapshot of the files of `modules` and of the package folders."""
-        files = {file_of(module) for module in list(modules.values()) if module is not None}
         folders = [path for path in sys.path if _holds_packages(path)]
-        config = os.path.join(sys.prefix, "pyvenv.cfg")
-        return cls({path for path in files if path} | {*folders, config, sys.executable})
+        snapshot = cls([*folders, os.path.join(sys.prefix, "pyvenv.cfg"), sys.executable])
+        snapshot.add(modules)
+        return snapshot
+
+    def add(self, modules: Mapping[str, ModuleType | None]) -> None:
+        """Take in the files of those of `modules` that are new."""
+        files = {file_of(module) for module in list(modules.values()) if module is not None}
+        for path in filter(None, files - self._marks.keys()):
+            self._marks[path] = _mark(path)
 
     def changed(self, since: float | None = None) -> str | None:
         """Return the first file that is no longer what it was.

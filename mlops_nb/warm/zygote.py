@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -31,10 +32,14 @@ from .wanted import extend_list, read_list
 from .wire import Message, send
 
 # %% auto #0
-__all__ = ['MOST_UNUSED', 'KERNEL_MODULES', 'COMMAND', 'Child', 'Zygote', 'main']
+__all__ = ['MOST_UNUSED', 'MOST_SPARE', 'CALM_SECONDS', 'LATELY_SECONDS', 'KERNEL_MODULES', 'COMMAND', 'Child', 'Zygote', 'main']
 
 # %% ../../nbs/lib/warm/50_zygote.ipynb #404a0865
 MOST_UNUSED = 3
+MOST_SPARE = 8
+CALM_SECONDS = 1.0
+"""How long nobody must have asked before something is done for those who may."""
+LATELY_SECONDS = 60.0
 
 
 @dataclass
@@ -63,6 +68,8 @@ class Zygote(Loop):
         self._trouble = unsafe_to_fork()
         self._children: dict[int, Child] = {}
         self._uses, self._unused, self.outdated = 0, 0, False
+        self._last_use, self._waited, self._to_spare = time.monotonic(), 0, 1
+        self._list_has_grown = False
         super().__init__(os.path.join(folder, KERNELS))
 
     def answer(self, connection: socket.socket, request: Message, files: list[int]) -> None:
@@ -87,7 +94,7 @@ class Zygote(Loop):
         if child is None:
             return
         self._count(child, status)
-        self.outdated = self.outdated or self._loaded.lacks(read_list(self._folder))
+        self._list_has_grown = True  # perhaps
         if child.owner:
             with contextlib.suppress(OSError):
                 send(child.owner, {"status": status})
@@ -104,28 +111,75 @@ class Zygote(Loop):
                     os.kill(pid, signal.SIGKILL)  # its end is noticed, and its own children then
 
     def rest(self) -> bool:
-        """Keep one kernel spare; start anew, if that is due, while no kernel is in use."""
-        if self.outdated and not any(child.owner for child in self._children.values()):
+        """Keep a kernel spare, or several; start anew, if that is due, while none is in use."""
+        spare = self._spare()
+        if self.outdated and len(spare) == len(self._children):
             self.stop()
-        elif not self._trouble and all(child.owner for child in self._children.values()):
-            with contextlib.suppress(OSError):  # the next time, perhaps
+            return False
+        if self._trouble:
+            return False
+        idle_seconds = time.monotonic() - self._last_use
+        with contextlib.suppress(OSError):  # the next time, perhaps
+            if not spare:
                 self._fork_kernel()
+            elif idle_seconds > CALM_SECONDS:
+                return self._provide(spare, idle_seconds)
         return False
+
+    def _provide(self, spare: Sequence[Child], idle_seconds: float) -> bool:
+        """Do one thing for those who may ask next; return whether there may be another."""
+        if self._list_has_grown:
+            self._list_has_grown = False
+            return self._load_more(spare)
+        if idle_seconds > LATELY_SECONDS:
+            self._to_spare = 1
+        self._to_spare = min(self._to_spare + self._waited, MOST_SPARE)
+        self._waited = 0
+        if len(spare) < self._to_spare:
+            self._fork_kernel()
+        elif len(spare) > self._to_spare:
+            self._discard(spare[:1])
+        return len(spare) != self._to_spare
+
+    def _load_more(self, spare: Sequence[Child]) -> bool:
+        """Load what was added to the list of wanted modules; return whether anything was."""
+        names = self._loaded.untried(read_list(self._folder))
+        if names:
+            self._loaded.load(names)
+            self._loaded.not_installed = projects_modules()
+            self._snapshot.add(sys.modules)
+            self._trouble = unsafe_to_fork()
+            self._freeze()
+            self._discard(spare)
+        return bool(names)
+
+    def _spare(self) -> list[Child]:
+        return [child for child in self._children.values() if not child.owner]
+
+    def _discard(self, spare: Sequence[Child]) -> None:
+        """End spare kernels that are not wanted any more."""
+        for child in spare:
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
+            del self._children[child.pid]
+            child.close()
+            shutil.rmtree(child.folder, ignore_errors=True)
 
     def end(self) -> None:
         """End the spare kernels; wait for those in use, and tell their owners how they end."""
         self._listener.close()
-        for child in self._children.values():
-            if child.owner is None:
-                os.kill(child.pid, signal.SIGKILL)
+        for child in self._spare():
+            os.kill(child.pid, signal.SIGKILL)
         while self._children:
             self._wait_for(-1)
 
     def _hand_over(self, connection: socket.socket, request: Message, files: list[int]) -> None:
         """Give a kernel to the asker."""
         send(connection, {"coming": True})
+        self._last_use = time.monotonic()
         while True:
-            spare = next((c for c in self._children.values() if not c.owner), None)
+            spare = next(iter(self._spare()), None)
+            self._waited += spare is None
             child = spare or self._fork_kernel(connection, files)
             try:
                 send(child.control, request, [connection.fileno(), *files])
@@ -208,7 +262,7 @@ class Zygote(Loop):
     def _learn(self, imports: Iterable[str]) -> None:
         """Note modules that a notebook imports and that are not loaded yet."""
         new = [name for name in imports if name not in self._loaded.refused and is_missing(name)]
-        self.outdated = extend_list(self._folder, new) or self.outdated
+        self._list_has_grown = extend_list(self._folder, new) or self._list_has_grown
 
     def _status(self) -> Message:
         """Describe the zygote and its kernels."""

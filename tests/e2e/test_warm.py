@@ -209,7 +209,7 @@ def test_what_libraries_import_when_they_are_first_used_is_loaded_for_the_next_t
         until(lambda: server.asked(KERNELS).get("loaded") == expected, 60)
         server.wait_for_spare()
         assert "cold start" not in server.run(*command, cwd=tmp_path).stderr
-        assert server.asked(KERNELS)["uses"] == 1
+        assert server.asked(KERNELS)["uses"] == 2
 
 
 def test_what_notebooks_import_is_loaded_for_the_next_time(own_warm: Warm, tmp_path: Path) -> None:
