@@ -30,6 +30,8 @@ setup(
     },
     # Hydra finds plugins in the namespace package `hydra_plugins`. It lies beside mlops_nb because
     # nbdev-export puts an `__init__.py` into every folder in there, which would end the namespace.
+    # Named, so that an editable install is one line in a .pth file and not a finder to import.
+    package_dir={"": "."},
     packages=[*find_packages(include=["mlops_nb", "mlops_nb.*"]), "hydra_plugins"],
     package_data={"mlops_nb": ["py.typed", "warm/kernelspec/kernel.json"]},
     data_files=[("share/jupyter/kernels/mlops-nb-warm", ["mlops_nb/warm/kernelspec/kernel.json"])],
