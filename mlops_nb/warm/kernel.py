@@ -53,7 +53,7 @@ class SpareApp(IPKernelApp):
 
     def parse_command_line(self, argv: Any = None) -> None:
         """Take the arguments as settings; there is nobody who could ask for help."""
-        self.update_config(Config(argv))  # type: ignore[no-untyped-call]
+        self.update_config(Config(argv))
 
     def load_config_file(self, *arguments: Any, **options: Any) -> None:
         """Load IPython's settings, and note what they are taken from."""
@@ -185,7 +185,15 @@ def _prepare(folder: str, own_files: tuple[str, ...]) -> Any:
         "HistoryManager": {"enabled": False},
     }
     app.initialize(arguments)
+    _rehearse(app.shell)
     return app
+
+
+def _rehearse(shell: Any) -> None:
+    """Let what every cell takes be made now: the formatters, and our copy of the memory used."""
+    shell.run_cell("None", store_history=False, silent=True)
+    shell.display_formatter.format(None)
+    shell.last_execution_result = None
 
 
 def _end_input() -> None:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from .demand import Demand
 from .folder import hold, sweep
 from .forking import unsafe_to_fork
 from .kernel import REFUSED, be_spare
@@ -32,14 +33,10 @@ from .wanted import extend_list, read_list
 from .wire import Message, send
 
 # %% auto #0
-__all__ = ['MOST_UNUSED', 'MOST_SPARE', 'CALM_SECONDS', 'LATELY_SECONDS', 'KERNEL_MODULES', 'COMMAND', 'Child', 'Zygote', 'main']
+__all__ = ['MOST_UNUSED', 'KERNEL_MODULES', 'COMMAND', 'Child', 'Zygote', 'main']
 
 # %% ../../nbs/lib/warm/50_zygote.ipynb #404a0865
 MOST_UNUSED = 3
-MOST_SPARE = 8
-CALM_SECONDS = 1.0
-"""How long nobody must have asked before something is done for those who may."""
-LATELY_SECONDS = 60.0
 
 
 @dataclass
@@ -68,7 +65,7 @@ class Zygote(Loop):
         self._trouble = unsafe_to_fork()
         self._children: dict[int, Child] = {}
         self._uses, self._unused, self.outdated = 0, 0, False
-        self._last_use, self._waited, self._to_spare = time.monotonic(), 0, 1
+        self._demand = Demand(time.monotonic())
         self._list_has_grown = False
         super().__init__(os.path.join(folder, KERNELS))
 
@@ -118,28 +115,24 @@ class Zygote(Loop):
             return False
         if self._trouble:
             return False
-        idle_seconds = time.monotonic() - self._last_use
+        now = time.monotonic()
         with contextlib.suppress(OSError):  # the next time, perhaps
             if not spare:
                 self._fork_kernel()
-            elif idle_seconds > CALM_SECONDS:
-                return self._provide(spare, idle_seconds)
+            elif self._demand.is_calm(now):
+                return self._provide(spare, self._demand.spare(now))
         return False
 
-    def _provide(self, spare: Sequence[Child], idle_seconds: float) -> bool:
+    def _provide(self, spare: Sequence[Child], wanted: int) -> bool:
         """Do one thing for those who may ask next; return whether there may be another."""
         if self._list_has_grown:
             self._list_has_grown = False
             return self._load_more(spare)
-        if idle_seconds > LATELY_SECONDS:
-            self._to_spare = 1
-        self._to_spare = min(self._to_spare + self._waited, MOST_SPARE)
-        self._waited = 0
-        if len(spare) < self._to_spare:
+        if len(spare) < wanted:
             self._fork_kernel()
-        elif len(spare) > self._to_spare:
+        elif len(spare) > wanted:
             self._discard(spare[:1])
-        return len(spare) != self._to_spare
+        return len(spare) != wanted
 
     def _load_more(self, spare: Sequence[Child]) -> bool:
         """Load what was added to the list of wanted modules; return whether anything was."""
@@ -176,10 +169,9 @@ class Zygote(Loop):
     def _hand_over(self, connection: socket.socket, request: Message, files: list[int]) -> None:
         """Give a kernel to the asker."""
         send(connection, {"coming": True})
-        self._last_use = time.monotonic()
+        self._demand.asked(time.monotonic(), waited=not self._spare())
         while True:
             spare = next(iter(self._spare()), None)
-            self._waited += spare is None
             child = spare or self._fork_kernel(connection, files)
             try:
                 send(child.control, request, [connection.fileno(), *files])

@@ -212,6 +212,20 @@ def test_what_libraries_import_when_they_are_first_used_is_loaded_for_the_next_t
         assert server.asked(KERNELS)["uses"] == 2
 
 
+def test_a_debugger_steps_over_what_it_steps_over_in_a_cold_kernel(
+    warm: Warm, tmp_path: Path
+) -> None:
+    notebook(tmp_path, "print(*get_ipython().kernel._kernel_modules, sep='\\n')")
+    warm.wait_for_spare()
+    seen = []
+    for environ in (warm.environ, warm.environ | {"MLOPS_NB_WARM": "0"}):
+        done = warm.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path, env=environ)
+        assert done.returncode == 0, done.stderr
+        seen.append(text_of(tmp_path / "out.ipynb"))
+    for text in seen:
+        assert "ipykernel/kernelbase.py" in text and "site-packages/pandas" not in text
+
+
 def test_what_notebooks_import_is_loaded_for_the_next_time(own_warm: Warm, tmp_path: Path) -> None:
     notebook(tmp_path, "import colorsys\nimport pandas\nfrom json import dumps")
     assert own_warm.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path).returncode == 0

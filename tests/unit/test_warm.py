@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from mlops_nb.errors import UsageError
 from mlops_nb.warm.client import IDLE, ColdStart, idle_seconds, run_warm, start_server
+from mlops_nb.warm.demand import MOST_SPARE, Demand
 from mlops_nb.warm.forking import forked
 from mlops_nb.warm.lifeline import Lifeline
 from mlops_nb.warm.likeness import are_alike, put_on
@@ -518,6 +519,38 @@ def test_a_fork_that_fails_leaves_no_folder_and_no_file_open(
         return open_files() - before, [path.name for path in tmp_path.glob("kernel-*")]
 
     assert in_a_fork(work) == "(0, [])"
+
+
+def test_as_many_kernels_as_were_waited_for_are_kept_for_a_minute() -> None:
+    demand = Demand(now=0.0)
+    assert demand.spare(5.0) == 1
+    for number in range(12):
+        demand.asked(10.0, waited=number > 0)
+    assert not demand.is_calm(10.9) and demand.is_calm(11.1)
+    assert demand.spare(11.1) == 12
+    for _ in range(30):
+        demand.asked(12.0, waited=True)
+    assert demand.spare(60.0) == MOST_SPARE
+    assert demand.spare(73.0) == 1
+
+
+def test_a_zygote_makes_spare_what_is_wanted_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops_nb.warm.zygote.unsafe_to_fork", lambda: "")
+    monkeypatch.setattr("mlops_nb.warm.demand.CALM_SECONDS", 0.0)
+
+    def work() -> list[int]:
+        zygote, seen = Zygote(str(tmp_path), Loaded()), []
+        for wanted in (1, 3, 2):
+            with mock.patch.object(zygote._demand, "spare", return_value=wanted):
+                while zygote.rest():
+                    pass
+            seen.append(len(zygote._spare()))
+        zygote.end()
+        return seen
+
+    assert in_a_fork(work) == "[1, 3, 2]"
 
 
 ELSEWHERE = """
