@@ -12,9 +12,14 @@ from pathlib import Path
 from ..errors import ProjectError
 
 # %% auto #0
-__all__ = ['Project', 'enclosing_project', 'find_project']
+__all__ = ['STATE', 'WORKTREES', 'Project', 'enclosing_project', 'find_project']
 
 # %% ../../nbs/lib/core/30_project.ipynb #15d8db26
+STATE = ".mlops_nb"
+WORKTREES = "worktrees"
+"""The directory in it that holds a copy of the project for each run that goes on."""
+
+
 @dataclass(frozen=True)
 class Project:
     """A project: its root, and where each thing lies in it."""
@@ -55,9 +60,15 @@ class Project:
     def state(self) -> Path:
         """The directory for what is kept beside DVC and git; never committed, never an output.
 
-        DVC runs queued experiments in copies that it removes; theirs is that of the project itself.
+        DVC runs queued experiments in copies that it removes, and runs have worktrees; theirs is
+        that of the project itself.
         """
-        return _lasting(self.root) / ".mlops_nb"
+        return _lasting(self.root) / STATE
+
+    @property
+    def runs(self) -> Path:
+        """The directory of the records of all runs."""
+        return self.state / "runs"
 
     def relative(self, path: Path) -> str:
         """Return `path` relative to the root with forward slashes, or as it is if outside."""
@@ -81,10 +92,12 @@ class Project:
 
 # %% ../../nbs/lib/core/30_project.ipynb #42b29b9d
 def _lasting(root: Path) -> Path:
-    """Return the root of the project that DVC made the temporary copy `root` of, or `root`."""
+    """Return the root of the project that `root` is a temporary copy of, or `root`."""
     parts = root.parts
-    for index in range(len(parts) - 2):
+    for index in range(len(parts)):
         if parts[index : index + 3] == (".dvc", "tmp", "exps"):
+            return Path(*parts[:index])
+        if parts[index : index + 2] == (STATE, WORKTREES):
             return Path(*parts[:index])
     return root
 

@@ -152,7 +152,8 @@ def whereabouts(request: Request) -> dict[str, Any]:
     """Return by what the attempts of a request are found again, and which one it continues."""
     places = {"path": os.path.abspath(request.path), "report": os.path.abspath(request.report)}
     earlier = request.grounds.earlier if request.grounds else None
-    return places | ({"resumes": earlier.name} if earlier else {})
+    run = os.environ.get("MLOPS_NB_RUN")
+    return places | ({"resumes": earlier.name} if earlier else {}) | ({"run": run} if run else {})
 
 
 def saver_for(request: Request, prepared: Prepared, kernel: str, observer: Any) -> Saver | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -107,9 +108,15 @@ _KNOWN_CODES = (1, 2, 3, 124, 130)
 
 # %% ../../nbs/lib/pipeline/70_repro.ipynb #d188353b
 def reproduce(
-    project: Project, order: ReproOrder, follow: Follow = lambda event: None
+    project: Project,
+    order: ReproOrder,
+    follow: Follow = lambda event: None,
+    *,
+    environ: Mapping[str, str] | None = None,
 ) -> Reproduction:
     """Reproduce the pipeline of `project`; call `follow` with each event.
+
+    The commands have `environ` in their environment beside ours.
 
     Raises
     ------
@@ -123,6 +130,7 @@ def reproduce(
             # -P: a file of the project must not stand in for one of DVC's modules
             [sys.executable, "-P", "-c", "from mlops_nb.pipeline.worker import main; main()"],
             cwd=project.root,
+            env=os.environ | dict(environ or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

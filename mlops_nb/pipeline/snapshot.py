@@ -19,7 +19,7 @@ MOST_BYTES = 20 * 2**20
 """The size up to which an untracked file is taken for code."""
 
 # %% auto #0
-__all__ = ['MOST_BYTES', 'LeftOut', 'Snapshot', 'take_snapshot']
+__all__ = ['MOST_BYTES', 'LeftOut', 'Snapshot', 'take_snapshot', 'identity']
 
 # %% ../../nbs/lib/pipeline/46_snapshot.ipynb #3e6d2bcf
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def take_snapshot(root: Path, message: str, *, most_bytes: int = MOST_BYTES) -> 
     if base is not None and tree == git.text("rev-parse", f"{base}^{{tree}}"):
         return Snapshot(base, base, branch, left_out)
     parents = ("-p", base) if base else ()
-    commit = git.text("commit-tree", tree, *parents, "-m", message, environ=_identity(git))
+    commit = git.text("commit-tree", tree, *parents, "-m", message, environ=identity(git))
     return Snapshot(commit, base, branch, left_out)
 
 
@@ -106,7 +106,7 @@ def _own_index(git: Git) -> Iterator[Path]:
         yield index
 
 
-def _identity(git: Git) -> dict[str, str]:
+def identity(git: Git) -> dict[str, str]:
     """Return who commits where git does not know it: a new machine, a container."""
     if git.maybe("var", "GIT_COMMITTER_IDENT") is not None:
         return {}

@@ -25,13 +25,13 @@ TRIAL_SECONDS = 30.0
 """How long an import may take: who starts the server waits for it, and a few more."""
 
 
-def forked(work: Callable[[], Any]) -> Any:
+def forked(work: Callable[[], Any], seconds: float | None = None) -> Any:
     """Return what `work` returns in a forked child, as JSON; `None` if the child died of it.
 
     Raises
     ------
     TimeoutError
-        If it takes longer than `TRIAL_SECONDS`; the child is killed.
+        If it takes longer than `seconds`, by default `TRIAL_SECONDS`; the child is killed.
     """
     read, write = os.pipe()
     with warnings.catch_warnings():
@@ -48,7 +48,7 @@ def forked(work: Callable[[], Any]) -> Any:
             os._exit(0)
     os.close(write)
     try:
-        text = _read(read, time.monotonic() + TRIAL_SECONDS)
+        text = _read(read, time.monotonic() + (seconds or TRIAL_SECONDS))
     except TimeoutError:
         os.kill(child, signal.SIGKILL)
         raise

@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 from .wire import Message, receive, refuse_stranger
 
@@ -29,6 +30,7 @@ class Loop(ABC):
     """Answer at the socket `path` until `stop` is called."""
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._listener = socket.socket(socket.AF_UNIX)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -65,6 +67,16 @@ class Loop(ABC):
             if self._listener in ready:
                 self._accept()
             busy = self.rest() if self._listener not in ready else True
+
+    @contextlib.contextmanager
+    def out_of_the_way(self) -> Iterator[None]:
+        """Be nowhere to be found for a while; who has connected already waits."""
+        hidden = f"{self._path}.busy"
+        os.rename(self._path, hidden)
+        try:
+            yield
+        finally:
+            os.rename(hidden, self._path)
 
     def _freeze(self) -> None:
         """Keep the collectors of the children from touching, and so copying, every page."""

@@ -22,8 +22,8 @@ from .snapshot import environment_folders, file_of, is_installed
 from .variables import reads_noted
 
 # %% auto #0
-__all__ = ['NOT_A_MODULE', 'is_of_environment', 'is_missing', 'projects_modules', 'ZMQInteractiveShell', 'session_stood_in',
-           'objection', 'Loaded']
+__all__ = ['NOT_A_MODULE', 'TOO_LONG', 'is_of_environment', 'is_missing', 'projects_modules', 'ZMQInteractiveShell',
+           'session_stood_in', 'objection', 'Loaded']
 
 # %% ../../nbs/lib/warm/35_preload.ipynb #aac85f71
 def is_of_environment(name: str) -> bool:
@@ -88,14 +88,15 @@ def session_stood_in() -> Iterator[ZMQInteractiveShell]:
 
 # %% ../../nbs/lib/warm/35_preload.ipynb #54385674
 NOT_A_MODULE = "is not a module"
+TOO_LONG = "takes too long to import"
 
 
-def objection(*names: str) -> str:
+def objection(*names: str, seconds: float | None = None) -> str:
     """Import `names` in a child; return why they must not be preloaded, or an empty text."""
     try:
-        answer = forked(lambda: _try_import(names))
+        answer = forked(lambda: _try_import(names), seconds)
     except TimeoutError:
-        return "takes too long to import"
+        return TOO_LONG
     return "ends the process when imported" if answer is None else str(answer)
 
 

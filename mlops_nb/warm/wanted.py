@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['LIST', 'LONGEST_LIST', 'read_list', 'extend_list']
+__all__ = ['LIST', 'LONGEST_LIST', 'read_list', 'extend_list', 'shorten_list']
 
 # %% ../../nbs/lib/warm/33_wanted.ipynb #e937bc59
 LIST = "preload.json"
@@ -30,7 +30,16 @@ def read_list(folder: str) -> tuple[str, ...]:
 def extend_list(folder: str, names: Iterable[str]) -> bool:
     """Add `names` to the list; return whether any was new."""
     before = read_list(folder)
-    now = tuple(dict.fromkeys([*before, *names]))[:LONGEST_LIST]
+    return _change_list(folder, before, tuple(dict.fromkeys([*before, *names]))[:LONGEST_LIST])
+
+
+def shorten_list(folder: str, names: Iterable[str]) -> bool:
+    """Take `names` off the list; return whether any was on it."""
+    before, gone = read_list(folder), set(names)
+    return _change_list(folder, before, tuple(name for name in before if name not in gone))
+
+
+def _change_list(folder: str, before: Sequence[str], now: Sequence[str]) -> bool:
     if now == before:
         return False
     draft = Path(folder, f"{LIST}.{os.getpid()}")

@@ -24,19 +24,23 @@ from .loop import Loop, adopt_orphans, die_with_parent, own_children
 from .place import KERNEL_FOLDER, KERNELS
 from mlops_nb.warm.preload import (
     NOT_A_MODULE,
+    TOO_LONG,
     Loaded,
     is_missing,
+    objection,
     projects_modules,
 )
 from .snapshot import Snapshot, files_of
-from .wanted import extend_list, read_list
+from .wanted import extend_list, read_list, shorten_list
 from .wire import Message, send
 
 # %% auto #0
-__all__ = ['MOST_UNUSED', 'KERNEL_MODULES', 'COMMAND', 'Child', 'Zygote', 'main']
+__all__ = ['MOST_UNUSED', 'QUICK_SECONDS', 'KERNEL_MODULES', 'COMMAND', 'Child', 'Zygote', 'load_listed', 'main']
 
 # %% ../../nbs/lib/warm/50_zygote.ipynb #404a0865
 MOST_UNUSED = 3
+QUICK_SECONDS = 1.5
+"""How long whoever asks for a kernel may wait for others' libraries."""
 
 
 @dataclass
@@ -138,7 +142,9 @@ class Zygote(Loop):
         """Load what was added to the list of wanted modules; return whether anything was."""
         names = self._loaded.untried(read_list(self._folder))
         if names:
-            self._loaded.load(names)
+            is_long = objection(*names, seconds=QUICK_SECONDS) == TOO_LONG
+            with self.out_of_the_way() if is_long else contextlib.nullcontext():
+                load_listed(self._loaded, names, self._folder)
             self._loaded.not_installed = projects_modules()
             self._snapshot.add(sys.modules)
             self._trouble = unsafe_to_fork()
@@ -279,6 +285,13 @@ KERNEL_MODULES = (
 COMMAND = "from mlops_nb.warm.zygote import main; main()"
 
 
+def load_listed(loaded: Loaded, names: Iterable[str], folder: str) -> None:
+    """Load `names`; take those that take too long off the list in `folder`."""
+    loaded.load(names)
+    with contextlib.suppress(OSError):
+        shorten_list(folder, (name for name, why in loaded.refused.items() if why == TOO_LONG))
+
+
 def main() -> None:
     """Serve kernels from a folder, for as long as a parent lives: the two arguments."""
     folder, parent = sys.argv[1:]
@@ -291,7 +304,7 @@ def main() -> None:
     loaded = Loaded()
     loaded.load_untried(KERNEL_MODULES)
     loaded.kernels_own = files_of(sys.modules)
-    loaded.load(read_list(folder))
+    load_listed(loaded, read_list(folder), folder)
     zygote = Zygote(folder, loaded)
     zygote.serve()
     zygote.end()

@@ -212,6 +212,25 @@ def test_what_libraries_import_when_they_are_first_used_is_loaded_for_the_next_t
         assert server.asked(KERNELS)["uses"] == 2
 
 
+def test_a_library_that_takes_long_to_load_keeps_nobody_waiting(site: Path, tmp_path: Path) -> None:
+    (site / "__pycache__").mkdir()  # else the first import would change the folder of packages
+    (site / "probe_slow.py").write_text("import time\ntime.sleep(3)")
+    notebook(tmp_path, "import probe_slow")
+    with warm_server(path=site) as server:
+        assert server.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path).returncode == 0
+        answers: list[dict[str, Any]] = []
+
+        def loaded() -> bool:
+            answers.append(server.asked(KERNELS))
+            return bool(answers[-1].get("loaded") == ["probe_slow"])
+
+        until(loaded, 60)
+        server.wait_for_spare()
+        assert {} in answers  # nobody was there to ask, so nobody had to wait
+        done = server.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path)
+        assert done.returncode == 0 and server.asked(KERNELS)["uses"] == 2
+
+
 def test_a_debugger_steps_over_what_it_steps_over_in_a_cold_kernel(
     warm: Warm, tmp_path: Path
 ) -> None:

@@ -41,7 +41,7 @@ from mlops_nb.warm.state import own_state
 from mlops_nb.warm.variables import differing
 from mlops_nb.warm.wanted import LONGEST_LIST, extend_list, read_list
 from mlops_nb.warm.wire import Message, ask, receive, send
-from mlops_nb.warm.zygote import Zygote
+from mlops_nb.warm.zygote import Zygote, load_listed
 
 USUAL = [sys.executable, "-m", LAUNCHER, "-f", "kernel.json"]
 json_values = st.recursive(
@@ -451,13 +451,18 @@ def test_a_command_that_ended_well_stays_so_when_ctrl_c_comes_too_late(runtime: 
 
 
 def test_an_import_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "probe_hangs.py").write_text(
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    (site / "probe_hangs.py").write_text(
         f"import os, pathlib, time\npathlib.Path({str(tmp_path / 'pid')!r}).write_text("
         "str(os.getpid()))\ntime.sleep(600)"
     )
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(site))
     monkeypatch.setattr("mlops_nb.warm.forking.TRIAL_SECONDS", 3.0)
     assert objection("probe_hangs") == "takes too long to import"
+    extend_list(str(tmp_path), ["json", "probe_hangs"])
+    load_listed(Loaded(), read_list(str(tmp_path)), str(tmp_path))
+    assert read_list(str(tmp_path)) == ("json",)  # the next zygote does not try it again
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
     assert forked(lambda: "x" * 2**20) == "x" * 2**20  # more than a pipe holds
