@@ -14,6 +14,7 @@ from ..config.schema import Recipe
 from ..core.project import Project, find_project
 from ..errors import CheckFailed, MlopsNbError, PipelineError
 from ..notebook.stage import Stage, read_stage, stage_files
+from .closure import ProjectCode
 from .fingerprint import not_covered
 from .plan import refuse_out_of_step
 
@@ -41,6 +42,7 @@ def check_project(start: Path) -> Checked:
         If something does not fit; it holds every finding and takes the gravest exit code.
     """
     project = find_project(start)
+    code = ProjectCode(project.root)  # read once, since reading it is what takes the time
     stages: list[Stage] = []
     findings: list[MlopsNbError] = []
     for path in stage_files(project):
@@ -49,7 +51,7 @@ def check_project(start: Path) -> Checked:
         except MlopsNbError as error:
             findings.append(error)
     if not findings:
-        findings.extend(_pipeline_findings(project, tuple(stages)))
+        findings.extend(_pipeline_findings(project, tuple(stages), code))
         findings.extend(_config_findings(project, tuple(stages)))
     if len(findings) == 1:
         raise findings[0]
@@ -57,16 +59,19 @@ def check_project(start: Path) -> Checked:
         failed = CheckFailed([str(finding) for finding in findings], hint="mend them in this order")
         failed.exit_code = max(finding.exit_code for finding in findings)
         raise failed
-    return Checked(tuple(stage.name for stage in stages), not_covered(project.root, stages))
+    notes = not_covered(project.root, stages, code)
+    return Checked(tuple(stage.name for stage in stages), notes)
 
 
-def _pipeline_findings(project: Project, stages: tuple[Stage, ...]) -> Iterator[MlopsNbError]:
+def _pipeline_findings(
+    project: Project, stages: tuple[Stage, ...], code: ProjectCode
+) -> Iterator[MlopsNbError]:
     """Yield what is wrong between the notebooks' ports and `dvc.yaml`."""
     if not stages:
         yield PipelineError("nbs/pipeline holds no notebook", hint="add NN_<stage>.ipynb there")
         return
     try:
-        refuse_out_of_step(project, stages)
+        refuse_out_of_step(project, stages, code)
     except MlopsNbError as error:
         yield error
 
