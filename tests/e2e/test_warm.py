@@ -22,6 +22,7 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 
 from mlops_nb.notebook.journal import JOURNAL, read_entries
+from mlops_nb.warm.demand import MOST_SPARE
 from mlops_nb.warm.install import install_kernelspec
 from mlops_nb.warm.lifeline import tie
 from mlops_nb.warm.place import KERNELS, SOCKET, environment_key
@@ -516,7 +517,8 @@ def test_fifty_kernels_at_once_all_answer(warm: Warm) -> None:
     answers = json.loads(done.stdout)
     assert [said for said, _ in answers] == [str(number) for number in range(50)]
     assert {reason for _, reason in answers} == {""}
-    until(lambda: len(warm.status()["zygote"]["kernels"]) <= 1)
+    until(lambda: all(kernel["spare"] for kernel in warm.status()["zygote"]["kernels"]))
+    assert len(warm.status()["zygote"]["kernels"]) <= MOST_SPARE
 
 
 FORKED = """
