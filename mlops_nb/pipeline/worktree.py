@@ -18,10 +18,17 @@ from ..core.project import WORKTREES, Project
 from ..errors import ProjectError
 
 # %% auto #0
-__all__ = ['local_settings', 'worktree', 'check_out', 'remove', 'sweep']
+__all__ = ['cache_folder', 'local_settings', 'worktree', 'check_out', 'remove', 'sweep']
 
 # %% ../../nbs/lib/pipeline/72_worktree.ipynb #0c4ada49
 _PATHS = {("cache", "dir"), ("core", "site_cache_dir")}
+
+
+def cache_folder(project: Project) -> Path:
+    """Return the folder of DVC's cache of `project`."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read_string(local_settings(project))
+    return Path(settings.get("cache", "dir"))
 
 
 def local_settings(project: Project) -> str:

@@ -15,7 +15,7 @@ from ..core.moments import TIMESTAMP
 from ..errors import RecordError
 
 # %% auto #0
-__all__ = ['LONGEST_NAME', 'LONGEST_NOTE', 'Annotations', 'annotations_from_json']
+__all__ = ['LONGEST_NAME', 'LONGEST_NOTE', 'Annotations', 'annotations_from_json', 'merged']
 
 # %% ../../nbs/lib/runs/55_annotations.ipynb #052f2d80
 LONGEST_NAME = 200
@@ -93,3 +93,15 @@ def annotations_from_json(document: object, where: str) -> Annotations:
         return Annotations(**known)
     except (RecordError, TypeError) as error:
         raise RecordError(f"{where}: {error}") from None
+
+# %% ../../nbs/lib/runs/55_annotations.ipynb #815c7281
+def merged(ours: Annotations, theirs: Annotations) -> Annotations:
+    """Return what both say: all tags; of what can be said only once, ours if there is any."""
+    return Annotations(
+        name=ours.name or theirs.name,
+        tags=ours.tags | theirs.tags,
+        note=ours.note or theirs.note,
+        hypothesis=ours.hypothesis or theirs.hypothesis,
+        starred=ours.starred or theirs.starred,
+        removed=ours.removed,
+    )

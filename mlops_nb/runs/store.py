@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,8 +71,8 @@ class Store:
         """
         return Attempt(self.folder_of(run.id), self._make(run), self._announce)
 
-    def add(self, run: Run) -> None:
-        """Keep `run`, which is over: one that came from elsewhere.
+    def add(self, run: Run, files: Mapping[str, bytes] | None = None) -> None:
+        """Keep `run`, which is over: one that came from elsewhere, with `files` by relative path.
 
         Raises
         ------
@@ -82,9 +82,9 @@ class Store:
             If it cannot be written.
         """
         refuse_unfinished(run)
-        self._make(run).release()
+        self._make(run, files or {}).release()
 
-    def _make(self, run: Run) -> LifeLock:
+    def _make(self, run: Run, files: Mapping[str, bytes] | None = None) -> LifeLock:
         """Make the folder of `run` with its record; return the lock that says that it lives."""
         target = self.folder_of(run.id)
         hidden = self.folder / f".{uuid4().hex}"
@@ -92,6 +92,9 @@ class Store:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             hidden.mkdir(mode=0o700)
             lock = LifeLock(hidden / LOCK)
+            for name, content in (files or {}).items():
+                (hidden / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                (hidden / name).write_bytes(content)
             write_record(hidden, run)
             hidden.rename(target)  # fails if there is one, because that is not empty
         except OSError as error:

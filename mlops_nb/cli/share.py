@@ -1,0 +1,107 @@
+"""The commands by which runs travel: `push`, `pull`, `export`, `import`; part of `mlops-nb runs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .show import json_option, print_json
+
+
+def _refused(lines: tuple[str, ...]) -> None:
+    """Say what was left out, and why."""
+    for line in lines:
+        click.echo(f"left out: {line}", err=True)
+
+
+@click.command()
+@click.argument("runs", nargs=-1)
+@click.option("-r", "--remote", default="origin", show_default=True, help="The git remote.")
+@click.option("--data", is_flag=True, help="Send the outputs to the DVC remote as well.")
+@json_option
+def push(runs: tuple[str, ...], remote: str, data: bool, as_json: bool) -> None:
+    """Send RUNS (default: all that are over) to colleagues through the git remote.
+
+    Record, reports, code and experiment go along. A run that was sent before carries what was said
+    about it since.
+    """
+    from mlops_nb.core.project import find_project
+    from mlops_nb.pipeline.sharing import push as send
+    from mlops_nb.pipeline.sharing import push_data
+    from mlops_nb.runs.store import Store
+
+    project = find_project(Path.cwd())
+    store = Store(project.runs)
+    done = send(project, remote, [store.find(run) for run in runs] or None)
+    if data:
+        push_data(project, remote, done.experiments)
+    if as_json:
+        print_json({"runs": list(done.runs), "experiments": list(done.experiments)})
+        return
+    click.echo(f"{len(done.runs)} run(s) sent to {remote}")
+    if done.experiments and not data:
+        click.echo("their outputs stay here; `--data` sends them to the DVC remote", err=True)
+
+
+@click.command()
+@click.option("-r", "--remote", default="origin", show_default=True, help="The git remote.")
+@json_option
+def pull(remote: str, as_json: bool) -> None:
+    """Bring the runs that colleagues have sent to the git remote.
+
+    Names, tags and notes of yours are kept. Outputs come when they are needed: `dvc pull`, or
+    `dvc exp pull REMOTE NAME`.
+    """
+    from mlops_nb.core.project import find_project
+    from mlops_nb.pipeline.sharing import pull as bring
+
+    done = bring(find_project(Path.cwd()), remote)
+    _refused(done.refused)
+    if as_json:
+        document = {"new": list(done.new), "known": list(done.known), "refused": list(done.refused)}
+        print_json(document)
+        return
+    click.echo(f"{len(done.new)} new run(s) from {remote}, {len(done.known)} known")
+
+
+@click.command("export")
+@click.argument("runs", nargs=-1, required=True)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--data", is_flag=True, help="Put the outputs in as well.")
+@json_option
+def export_(runs: tuple[str, ...], file: Path, data: bool, as_json: bool) -> None:
+    """Write RUNS to one FILE that `mlops-nb runs import` takes anywhere."""
+    from mlops_nb.core.project import find_project
+    from mlops_nb.pipeline.portable import export_runs
+    from mlops_nb.runs.store import Store
+
+    project = find_project(Path.cwd())
+    store = Store(project.runs)
+    found = [store.find(run) for run in runs]
+    size = export_runs(project, found, file, data=data)
+    if as_json:
+        print_json({"runs": found, "file": str(file), "bytes": size})
+        return
+    click.echo(f"{len(found)} run(s) in {file}, {size:,} bytes")
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+def import_(file: Path, as_json: bool) -> None:
+    """Take in the runs of FILE, which `mlops-nb runs export` wrote."""
+    from mlops_nb.core.project import find_project
+    from mlops_nb.pipeline.portable import import_runs
+
+    done = import_runs(find_project(Path.cwd()), file)
+    _refused(done.refused)
+    if as_json:
+        document = {"new": list(done.new), "known": list(done.known), "refused": list(done.refused)}
+        print_json(document)
+        return
+    click.echo(f"{len(done.new)} new run(s), {len(done.known)} known")
+
+
+COMMANDS = (push, pull, export_, import_)
+"""They are added to the group `runs`."""
