@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
+from . import annotate
+from .naming import run_argument, this_store
 from .show import json_option, print_csv, print_json
 
 if TYPE_CHECKING:
@@ -155,37 +156,6 @@ def _list_groups(
 # ---- one run -------------------------------------------------------------------------------------
 
 
-def _complete(_context: click.Context, _option: click.Parameter, text: str) -> list[CompletionItem]:
-    """Return the runs that `text` may become, newest first: their names, else their short ids."""
-    from mlops_nb.core.project import enclosing_project
-    from mlops_nb.pipeline.listing import kept_runs
-    from mlops_nb.runs.run import short_id
-
-    if (project := enclosing_project(Path.cwd())) is None or not project.runs.is_dir():
-        return []
-    with kept_runs(project) as index:
-        rows, _ = index.rows(columns=["id", "name", "state", "started"], removed=True)
-    found = []
-    for row in rows:
-        facts = f"{row.get('state')} {row.get('started', '')}"
-        for word in (row.get("name"), short_id(str(row["id"])), row["id"]):
-            if word and str(word).startswith(text):
-                found.append(CompletionItem(str(word), help=facts))
-                break
-    return found
-
-
-run_argument = click.argument("run", shell_complete=_complete)
-
-
-def _store() -> Store:
-    """Return the runs of this project."""
-    from mlops_nb.core.project import find_project
-    from mlops_nb.runs.store import Store
-
-    return Store(find_project(Path.cwd()).runs)
-
-
 @runs.command()
 @run_argument
 @json_option
@@ -193,7 +163,7 @@ def show(run: str, as_json: bool) -> None:
     """Show everything that is known of RUN; with --json its record and what was said about it."""
     from mlops_nb.runs.summary import details
 
-    store = _store()
+    store = this_store()
     found = details(store, store.find(run))
     if as_json:
         print_json(found)
@@ -202,5 +172,8 @@ def show(run: str, as_json: bool) -> None:
 
     print_run(found)
 
+
+for command in annotate.COMMANDS:
+    runs.add_command(command)
 
 COMMANDS = (runs,)

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..core.git import Git
 from ..errors import ProjectError
 from .snapshot import identity, take_snapshot
 
 # %% auto #0
-__all__ = ['RUNS', 'EXPERIMENTS', 'keep_code', 'let_code_go', 'Experiment', 'experiment_name', 'keep_experiment', 'experiments']
+__all__ = ['RUNS', 'EXPERIMENTS', 'keep_code', 'let_code_go', 'Experiment', 'experiment_name', 'keep_experiment',
+           'let_experiment_go', 'experiment_of', 'experiments']
 
 # %% ../../nbs/lib/pipeline/73_experiment.ipynb #7f1027f5
 RUNS = "refs/mlops_nb/runs"
@@ -88,6 +90,24 @@ def _named(git: Git, experiment: Experiment) -> Experiment:
             continue
         return found
     raise ProjectError(git.root, f"all names like {experiment.name} are taken", hint="give another")
+
+
+def let_experiment_go(root: Path, experiment: Experiment) -> bool:
+    """Remove the ref of `experiment`; return whether it was there and still meant that commit."""
+    try:
+        Git(root).run("update-ref", "-d", experiment.ref, experiment.commit)
+    except ProjectError:
+        return False
+    return True
+
+
+def experiment_of(more: Mapping[str, Any]) -> Experiment | None:
+    """Return the experiment that a run has left, if one is in the rest of its record."""
+    found = more.get("experiment")
+    names = ("baseline", "name", "commit")
+    if not isinstance(found, Mapping) or not all(isinstance(found.get(n), str) for n in names):
+        return None
+    return Experiment(*(found[name] for name in names))
 
 
 def experiments(root: Path) -> Iterator[Experiment]:

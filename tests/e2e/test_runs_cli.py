@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from mlops_nb.cli.app import run as command_line
+from mlops_nb.cli.naming import complete_run
 from mlops_nb.runs.folder import RECORD
 from mlops_nb.runs.run import Run, new_id
 from mlops_nb.runs.store import Store
@@ -195,6 +196,78 @@ def test_outside_of_a_project_it_is_said_where_to_go(
     assert "not in a project" in project.refused()
 
 
+# ---- what people say -----------------------------------------------------------------------------
+
+
+def test_a_run_is_named_tagged_noted_and_starred(
+    three: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, _ = three.store.ids()
+    assert "called `best`" in three.say("name", first[-8:], "best")
+    three.say("tag", "best", "trial", "seed group")
+    three.say("tag", "best", "trial", "--remove")
+    three.say("note", "best", "two\nlines")
+    assert three.json("star", "best")["starred"] is True
+    found = three.json("--where", "starred and 'seed group' in tags")
+    assert [(run["id"], run["name"], run["note"]) for run in found] == [
+        (first, "best", "two\nlines")
+    ]
+    assert "two\n            lines" in three.say("show", "best")
+    assert "two\nlines" in three.say("note", "best")
+    three.say("star", "best", "--off")
+    three.say("name", "best", "")
+    monkeypatch.setattr("sys.stdin", io.StringIO("from a file\n"))
+    assert three.json("note", second, "-")["note"] == "from a file"
+    assert three.json("show", first)["name"] == ""
+
+
+def test_what_cannot_be_said_of_a_run_is_refused(three: Runs) -> None:
+    run = three.store.ids()[0]
+    assert "is a number and" not in three.refused("name", run, "two\nlines")
+    assert "a tag is empty" in three.refused("tag", run, " ")
+    for number in (0, 1):
+        three.say("name", three.store.ids()[number], "twin")
+    assert "stands for several runs" in three.refused("star", "twin")
+    assert "did you mean `twin`?" in three.refused("star", "twni")
+
+
+def test_a_removed_run_is_hidden_and_comes_back(three: Runs) -> None:
+    first, second, third = three.store.ids()
+    assert "no run `nope`" in three.refused("remove", first, "nope")
+    assert len(three.json()) == 3
+    assert "unremove" in three.say("remove", first[-8:], second)
+    assert [run["id"] for run in three.json()] == [third]
+    everything = three.json("--all")
+    assert [bool(run["removed"]) for run in everything] == [False, True, True]
+    three.say("unremove", first)
+    assert [run["id"] for run in three.json()] == [third, first]
+
+
+def test_gc_deletes_what_was_removed_long_enough_ago(three: Runs) -> None:
+    first, second, third = three.store.ids()
+    three.say("remove", first)
+    assert three.json("gc")["runs"] == []
+    assert three.json("gc", "--older-than", "0", "--dry")["runs"] == [first]
+    assert "would delete 1 run(s)" in three.say("gc", "--older-than", "0s", "--dry")
+    assert len(three.store.ids()) == 3
+    assert "deleted 1 run(s)" in three.say("gc", "--older-than", "0")
+    assert three.store.ids() == [second, third]
+    assert three.json("gc", "--older-than", "0")["runs"] == []
+    assert "`soon` is no age" in three.refused("gc", "--older-than", "soon")
+
+
+def test_a_shell_completes_names_and_ids(three: Runs) -> None:
+    first, _, third = three.store.ids()
+    three.say("name", first, "baseline")
+
+    def completed(text: str) -> list[str]:
+        return [item.value for item in complete_run(None, None, text)]  # type: ignore[arg-type]
+
+    assert completed("base") == ["baseline"]
+    assert completed("")[0] == third[-8:] and completed("")[-1] == "baseline"
+    assert first in completed("20130101T")
+
+
 # ---- the whole way -------------------------------------------------------------------------------
 
 
@@ -215,3 +288,25 @@ def test_what_was_run_is_listed_and_shown(shop: Shop) -> None:
     record = json.loads(shop.tool("runs", "show", "half", "--json").stdout)
     assert record["environment"]["packages"]["dvc"] and record["stages"]["train"]["state"] == "ok"
     assert record["name"] == "half" and record["artifacts"]["models/model.json"]["stage"] == "train"
+
+
+@pytest.mark.slow
+def test_gc_takes_the_code_the_experiment_and_what_a_killed_run_left(shop: Shop) -> None:
+    def refs() -> str:
+        return shop.run("git", "for-each-ref", "refs/exps", "refs/mlops_nb").stdout
+
+    shop.tool("run", "train.shrink=0.5", "--name", "half")
+    shop.tool("run", "train.shrink=0.25", "--name", "quarter")
+    left = shop.path(".mlops_nb/worktrees/20130101T051500.000-0123abcd")
+    shop.run("git", "worktree", "add", "--quiet", "--detach", str(left), "HEAD")
+    left.with_name(f"{left.name}.lock").touch()
+    assert "/half\n" in refs() and refs().count("refs/mlops_nb/runs/") == 2
+    shop.tool("runs", "remove", "half")
+    would = json.loads(shop.tool("runs", "gc", "--older-than", "0", "--dry", "--json").stdout)
+    assert would["experiments"] == ["half"] and would["worktrees"] == [left.name] and left.exists()
+    done = json.loads(shop.tool("runs", "gc", "--older-than", "0", "--json").stdout)
+    assert {**done, "dry": True} == would
+    assert "half" not in refs() and "/quarter\n" in refs() and not left.exists()
+    assert refs().count("refs/mlops_nb/runs/") == 1
+    assert shop.run("git", "worktree", "list").stdout.count("\n") == 1
+    assert [run["name"] for run in json.loads(shop.tool("runs", "--json").stdout)] == ["quarter"]
