@@ -6,14 +6,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..core.project import Project
+from ..core.project import Project, find_project
+from ..errors import UsageError
 from ..runs.index import Index
 from ..runs.store import Store
+from ..runs.view import View, frame_of_view
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # %% auto #0
-__all__ = ['INDEX', 'kept_runs', 'all_runs']
+__all__ = ['INDEX', 'kept_runs', 'all_runs', 'runs']
 
 # %% ../../nbs/lib/pipeline/77_listing.ipynb #e667b073
 INDEX = "index"
@@ -35,3 +42,23 @@ def all_runs(project: Project) -> Iterator[Index]:
     """Give the table of all runs of `project`."""
     with kept_runs(project) as index:
         yield index
+
+# %% ../../nbs/lib/pipeline/77_listing.ipynb #a10a0862
+def runs(
+    where: str = "",
+    *,
+    sort: str = "",
+    columns: str | Iterable[str] = (),
+    limit: int | None = None,
+    differs: bool = False,
+    removed: bool = False,
+    project: Path | str | None = None,
+) -> pd.DataFrame:
+    """Return the runs of a project as a data frame; see `mlops_nb.runs`."""
+    names = columns.split(",") if isinstance(columns, str) else [*columns]
+    names = [name.strip() for name in names if name.strip()]
+    if limit is not None and limit < 0:
+        raise UsageError(f"limit is {limit}", hint="give a number of rows, or None for all")
+    view = View(where, sort, limit, names, differs, removed)
+    with all_runs(find_project(Path.cwd() if project is None else Path(project))) as index:
+        return frame_of_view(index, view)
