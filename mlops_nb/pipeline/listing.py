@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.project import Project, find_project
-from ..errors import UsageError
+from ..errors import ProjectError, UnwritablePath, UsageError
+from .foreign import add_foreign
 from ..runs.index import Index
 from ..runs.store import Store
 from ..runs.view import View, frame_of_view
@@ -39,7 +40,10 @@ def kept_runs(project: Project) -> Iterator[Index]:
 
 @contextlib.contextmanager
 def all_runs(project: Project) -> Iterator[Index]:
-    """Give the table of all runs of `project`."""
+    """Give the table of all runs of `project`, also of those that DVC has made by itself."""
+    # who may not write here still wants to see the table
+    with contextlib.suppress(ProjectError, UnwritablePath):
+        add_foreign(project)
     with kept_runs(project) as index:
         yield index
 
