@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from .notebook.ports import Out as Out
     from .notebook.ports import Plots as Plots
     from .notebook.ports import Secret as Secret
+    from .pipeline.listing import runs as runs  # as it is called: docs/decisions/0014
     from .runs.recorder import record as record
 
-__all__ = ["In", "Metrics", "Out", "Plots", "Secret", "load_ipython_extension", "record"]
+__all__ = ["In", "Metrics", "Out", "Plots", "Secret", "load_ipython_extension", "record", "runs"]
 
 _HOMES = {
     "In": "notebook.ports",
@@ -26,6 +27,7 @@ _HOMES = {
     "Secret": "notebook.ports",
     "load_ipython_extension": "magics",
     "record": "runs.recorder",
+    "runs": "runs",
 }
 
 
@@ -35,7 +37,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = import_module(f"{__name__}.{_HOMES[name]}")
+    value = home if name == _HOMES[name] else getattr(home, name)
     globals()[name] = value
     return value
 

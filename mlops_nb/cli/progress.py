@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -82,3 +82,24 @@ class Progress(Display):
             self._live.console.print(f"{self._name}: {text}", markup=False, highlight=False)
         else:
             click.echo(f"{self._name}: {text}", err=True)
+
+
+@contextlib.contextmanager
+def patience(text: str, after: float = 0.5) -> Iterator[None]:
+    """Say `text` on a terminal for as long as something takes that takes longer than `after`."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from threading import Timer
+
+    from rich.console import Console
+
+    status = Console(stderr=True).status(text)
+    timer = Timer(after, status.start)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import ProjectError
 
@@ -20,9 +21,16 @@ LED_ASTRAY = (
 """Variables that would let git look elsewhere, or read paths in another way."""
 
 # %% auto #0
-__all__ = ['LED_ASTRAY', 'Git']
+__all__ = ['LED_ASTRAY', 'Blob', 'Git']
 
 # %% ../../nbs/lib/core/45_git.ipynb #818c8171
+class Blob(NamedTuple):
+    """A file as git keeps it: the hash of its content, and the content."""
+
+    id: str
+    content: bytes
+
+
 class Git:
     """Run git in the working tree at `root`."""
 
@@ -61,6 +69,27 @@ class Git:
     def text(self, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
         """Return what `git ARGUMENTS` prints, as text without the last line feed."""
         return os.fsdecode(self.run(*arguments, environ=environ)).removesuffix("\n")
+
+    def read(self, names: Sequence[str]) -> list[Blob | None]:
+        """Return the files that `names` (such as `HEAD:a/b.txt`) stand for, `None` where none is.
+
+        One process reads all of them.
+        """
+        asked = [name for name in names if "\n" not in name]  # git takes a name for a line
+        lines = "".join(f"{name}\n" for name in asked)
+        answer = self.run("cat-file", "--batch", data=os.fsencode(lines))
+        found, place = {}, 0
+        for name in asked:
+            head = answer[place : answer.index(b"\n", place)]
+            place += len(head) + 1
+            words = head.rsplit(b" ", 2)
+            if len(words) < 3 or not words[2].isdigit():  # `NAME missing`, whatever the name is
+                continue
+            end = place + int(words[2])
+            if words[1] == b"blob":
+                found[name] = Blob(words[0].decode(), answer[place:end])
+            place = end + 1
+        return [found.get(name) for name in names]
 
     def maybe(self, *arguments: str) -> str | None:
         """Return what `git ARGUMENTS` prints, `None` if there is no such thing."""

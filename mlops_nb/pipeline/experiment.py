@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ..core.git import Git
 from ..errors import ProjectError
 from .snapshot import identity, take_snapshot
 
 # %% auto #0
-__all__ = ['RUNS', 'EXPERIMENTS', 'keep_code', 'let_code_go', 'Experiment', 'experiment_name', 'keep_experiment', 'experiments']
+__all__ = ['RUNS', 'EXPERIMENTS', 'keep_code', 'keep_all_code', 'let_code_go', 'Experiment', 'experiment_name', 'keep_experiment',
+           'let_experiment_go', 'experiment_of', 'Listed', 'experiments']
 
 # %% ../../nbs/lib/pipeline/73_experiment.ipynb #7f1027f5
 RUNS = "refs/mlops_nb/runs"
@@ -26,6 +29,12 @@ EXPERIMENTS = "refs/exps"
 def keep_code(root: Path, run: str, commit: str) -> None:
     """Keep `commit`, which has the code of `run`, from `git gc`."""
     Git(root).run("update-ref", f"{RUNS}/{run}", commit)
+
+
+def keep_all_code(root: Path, commits: Mapping[str, str]) -> None:
+    """Keep the commits of many runs, by their ids, from `git gc`: all of them, or none."""
+    lines = "".join(f"update {RUNS}/{run} {commit}\n" for run, commit in commits.items())
+    Git(root).run("update-ref", "--stdin", data=lines.encode())
 
 
 def let_code_go(root: Path, run: str) -> None:
@@ -69,9 +78,8 @@ def keep_experiment(root: Path, baseline: str, name: str) -> Experiment:
     git = Git(root)
     left = take_snapshot(root, "the results of a run").commit
     tree = git.text("rev-parse", f"{left}^{{tree}}")
-    digest = hashlib.sha256(tree.encode()).hexdigest()
-    message = f"dvc: commit experiment {digest}"
-    commit = git.text("commit-tree", tree, "-p", baseline, "-m", message, environ=identity(git))
+    message = ("-m", _message(tree))
+    commit = git.text("commit-tree", tree, "-p", baseline, *message, environ=identity(git))
     return _named(git, Experiment(baseline, experiment_name(name), commit))
 
 
@@ -90,12 +98,52 @@ def _named(git: Git, experiment: Experiment) -> Experiment:
     raise ProjectError(git.root, f"all names like {experiment.name} are taken", hint="give another")
 
 
-def experiments(root: Path) -> Iterator[Experiment]:
+def let_experiment_go(root: Path, experiment: Experiment) -> bool:
+    """Remove the ref of `experiment`; return whether it was there and still meant that commit."""
+    try:
+        Git(root).run("update-ref", "-d", experiment.ref, experiment.commit)
+    except ProjectError:
+        return False
+    return True
+
+
+def experiment_of(more: Mapping[str, Any]) -> Experiment | None:
+    """Return the experiment that a run has left, if one is in the rest of its record."""
+    found = more.get("experiment")
+    names = ("baseline", "name", "commit")
+    if not isinstance(found, Mapping) or not all(isinstance(found.get(n), str) for n in names):
+        return None
+    return Experiment(*(found[name] for name in names))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An experiment that git knows: when and by whom it was made, and whether by a run of ours."""
+
+    experiment: Experiment
+    made: datetime
+    author: str
+    is_ours: bool
+
+
+def experiments(root: Path) -> Iterator[Listed]:
     """Yield all DVC experiments that git knows around `root`."""
-    git = Git(root)
-    listed = git.text("for-each-ref", "--format=%(refname) %(objectname)", EXPERIMENTS)
-    for line in listed.splitlines():
-        ref, _, commit = line.partition(" ")
+    fields = ("refname", "objectname", "tree", "committerdate:unix", "authorname", "subject")
+    form = "%00".join(f"%({field})" for field in fields)
+    for line in Git(root).text("for-each-ref", f"--format={form}", EXPERIMENTS).split("\n"):
+        if not line:
+            continue
+        ref, commit, tree, seconds, author, subject = line.split("\0")
         parts = ref.removeprefix(f"{EXPERIMENTS}/").split("/")
-        if len(parts) == 3 and len(parts[0]) == 2 and len(parts[1]) == 38:
-            yield Experiment(parts[0] + parts[1], parts[2], commit)
+        if len(parts) == 3 and len(parts[0]) == 2 and len(parts[1]) == 38 and seconds:
+            experiment = Experiment(parts[0] + parts[1], parts[2], commit)
+            made = datetime.fromtimestamp(int(seconds), UTC)
+            yield Listed(experiment, made, author, subject == _message(tree))
+
+
+def _message(tree: str) -> str:
+    """Return the message of the commit of an experiment of ours that has this `tree`.
+
+    It looks like DVC's, whose digest is another one: that of what went into the pipeline.
+    """
+    return f"dvc: commit experiment {hashlib.sha256(tree.encode()).hexdigest()}"

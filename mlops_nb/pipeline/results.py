@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def read_results(project: Project, stages: Sequence[Stage]) -> Results:
         metrics=read_metrics(project.root, stages, unread),
         series=read_all_series(project.root, stages, unread),
         artifacts=artifacts,
-        data=data_of(project, lock, artifacts),
+        data=data_of(lock, artifacts, lambda path: (project.root / f"{path}.dvc").exists()),
         unread=tuple(unread),
     )
 
@@ -147,14 +147,14 @@ def artifacts_of(lock: Lock) -> dict[str, dict[str, Any]]:
 
 
 def data_of(
-    project: Project, lock: Lock, artifacts: Mapping[str, Mapping[str, Any]]
+    lock: Lock, artifacts: Mapping[str, Mapping[str, Any]], is_data: Callable[[str], bool]
 ) -> dict[str, str]:
     """Return the hash of each dependency in `lock` that is data of its own, by path."""
     found = {}
     for entry in lock.values():
         for dep in entry.get("deps") or ():
             path = dep["path"]
-            if path not in artifacts and (project.root / f"{path}.dvc").exists():
+            if path not in artifacts and is_data(path):
                 found[path] = _hash(dep)
     return found
 

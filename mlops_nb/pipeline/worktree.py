@@ -18,7 +18,7 @@ from ..core.project import WORKTREES, Project
 from ..errors import ProjectError
 
 # %% auto #0
-__all__ = ['cache_folder', 'local_settings', 'worktree', 'check_out', 'remove', 'sweep']
+__all__ = ['cache_folder', 'local_settings', 'worktree', 'check_out', 'remove', 'abandoned', 'sweep']
 
 # %% ../../nbs/lib/pipeline/72_worktree.ipynb #0c4ada49
 _PATHS = {("cache", "dir"), ("core", "site_cache_dir")}
@@ -107,9 +107,16 @@ def remove(project: Project, folder: Path) -> None:
         Git(project.root).run("worktree", "prune")
 
 
-def sweep(project: Project) -> None:
-    """Remove the worktrees whose makers are gone."""
-    for lock in (project.state / WORKTREES).glob("*.lock"):
-        if is_free(lock):
-            remove(project, lock.with_suffix(""))
-            lock.unlink(missing_ok=True)
+def abandoned(project: Project) -> list[Path]:
+    """Return the folders of the worktrees whose makers are gone."""
+    locks = (project.state / WORKTREES).glob("*.lock")
+    return sorted(lock.with_suffix("") for lock in locks if is_free(lock))
+
+
+def sweep(project: Project) -> list[Path]:
+    """Remove the worktrees whose makers are gone; return their folders."""
+    found = abandoned(project)
+    for folder in found:
+        remove(project, folder)
+        folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
+    return found

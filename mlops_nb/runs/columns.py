@@ -102,4 +102,11 @@ def _taken(pattern: str, columns: Kinds) -> list[str]:
         return [column_meant(pattern, columns)]
     config = pattern.startswith("config.")
     names = (name for name in columns if config or _group(name) != "config")
-    return in_order(name for name in names if fnmatchcase(name, pattern))
+    return in_order(name for name in names if _fits(name, pattern))
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Return whether `pattern` takes a column, whose group need not be written."""
+    group, _, rest = name.partition(".")
+    short = rest if group in _GROUPS and group != "config" else name
+    return fnmatchcase(name, pattern) or fnmatchcase(short, pattern)

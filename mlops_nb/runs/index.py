@@ -107,6 +107,17 @@ class Index:
 
         return self._answer(ask)
 
+    def names(self, patterns: Iterable[str] = ()) -> list[str]:
+        """Return the columns that `patterns` take, in their order; all but the config if none.
+
+        Raises
+        ------
+        UsageError
+            If a name stands for no column, or for several.
+        """
+        kinds = self._answer(lambda: self._following.table.kinds())
+        return chosen_columns(patterns, kinds)
+
     def columns(self, *, filter: str = "", removed: bool = False) -> list[ColumnFacts]:
         """Return what the runs that `filter` matches have in each column, config last."""
 

@@ -1,0 +1,48 @@
+"""The argument RUN of many commands: which run is meant, and how a shell completes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from mlops_nb.runs.store import Store
+
+
+def complete_run(
+    _context: click.Context, _option: click.Parameter, text: str
+) -> list[CompletionItem]:
+    """Return the runs that `text` may become, newest first: their names, else their short ids."""
+    from mlops_nb.core.project import enclosing_project
+    from mlops_nb.pipeline.listing import kept_runs
+    from mlops_nb.runs.run import short_id
+
+    if (project := enclosing_project(Path.cwd())) is None or not project.runs.is_dir():
+        return []
+    with kept_runs(project) as index:
+        rows, _ = index.rows(columns=["id", "name", "state", "started"], removed=True)
+    found = []
+    for row in rows:
+        facts = f"{row['state']} {row.get('started', '')}"
+        for word in (row.get("name"), short_id(str(row["id"])), row["id"]):
+            if word and str(word).startswith(text):
+                found.append(CompletionItem(str(word), help=facts))
+                break
+    return found
+
+
+run_argument = click.argument("run", shell_complete=complete_run)
+runs_argument = click.argument(
+    "runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run
+)
+
+
+def this_store() -> Store:
+    """Return the runs of this project."""
+    from mlops_nb.core.project import find_project
+    from mlops_nb.runs.store import Store
+
+    return Store(find_project(Path.cwd()).runs)

@@ -1,0 +1,312 @@
+"""The table of runs on the command line: what it shows, what it refuses, what it changes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_nb.cli.app import run as command_line
+from mlops_nb.cli.naming import complete_run
+from mlops_nb.runs.folder import RECORD
+from mlops_nb.runs.run import Run, new_id
+from mlops_nb.runs.store import Store
+
+from .conftest import Shop
+
+AUC = (0.7, 0.8, 0.9)
+
+
+class Runs:
+    """A project with records that no pipeline had to make, and the command line in it."""
+
+    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.root, self._capsys = root, capsys
+        self.store = Store(root / ".mlops_nb" / "runs")
+
+    def add(self, number: int, state: str = "ok", **values: Any) -> str:
+        """Add a run that began `number` minutes after the first; return its id."""
+        began = datetime(2013, 1, 1, 5, 15, tzinfo=UTC) + timedelta(minutes=number)
+        run = Run(new_id(began), began.isoformat(timespec="milliseconds"), state)  # type: ignore[arg-type]
+        self.store.add(replace(run, wall_seconds=number + 1.0, **values))
+        return run.id
+
+    def say(self, *arguments: str, code: int = 0) -> str:
+        """Give a command; return what it prints, its errors first."""
+        found = command_line(["runs", *arguments])
+        printed = self._capsys.readouterr()
+        assert found == code, printed
+        return printed.err + printed.out
+
+    def json(self, *arguments: str) -> Any:
+        """Return the document that a command prints."""
+        return json.loads(self.say(*arguments, "--json"))
+
+    def refused(self, *arguments: str) -> str:
+        """Return the one line that refuses a command."""
+        printed = self.say(*arguments, code=2)
+        assert printed.startswith("error: ") and printed.count("\n") == 1
+        return printed
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Runs:
+    """Give a project without runs."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    (tmp_path / ".dvc").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    return Runs(tmp_path, capsys)
+
+
+@pytest.fixture
+def three(project: Runs) -> Runs:
+    """Give a project with three runs of two families."""
+    for number, auc in enumerate(AUC):
+        family = "forest" if number else "mlp"
+        params = {"train": {"family": family, "seed": number, "rows": 20}}
+        project.add(number, params=params, metrics={"train": {"auc": auc, "n.b": {"deep": 1}}})
+    return project
+
+
+# ---- the list ------------------------------------------------------------------------------------
+
+
+def test_without_runs_it_is_said_how_to_make_one(project: Runs) -> None:
+    assert "`mlops-nb run`" in project.say()
+    assert project.json() == []
+
+
+def test_the_list_has_the_newest_first_with_what_differs(three: Runs) -> None:
+    lines = three.say().splitlines()
+    heads = lines[2].split()
+    assert heads == ["id", "state", "when", "took", "train.family", "train.seed", "train.auc"]
+    rows = [line.split() for line in lines[4:7]]
+    assert [row[0] for row in rows] == [run[-8:] for run in reversed(three.store.ids())]
+    assert [row[-1] for row in rows] == ["0.9", "0.8", "0.7"]
+
+
+def test_json_is_a_list_of_runs_with_params_and_metrics_by_stage(three: Runs) -> None:
+    found = three.json()
+    assert [run["id"] for run in found] == list(reversed(three.store.ids()))
+    first = found[0]
+    assert first["params"] == {"train": {"family": "forest", "seed": 2, "rows": 20}}
+    assert first["metrics"] == {"train": {"auc": 0.9, "n.b": {"deep": 1}}}
+    wanted = {"name": "", "state": "ok", "wall_seconds": 3.0, "tags": [], "starred": False}
+    wanted |= {"origin": {"kind": "run"}, "overrides": [], "note": ""}
+    assert first | wanted == first and first["started"] == "2013-01-01T05:17:00.000+00:00"
+
+
+def test_runs_are_filtered_sorted_and_counted(three: Runs) -> None:
+    forest = three.json("--where", "train.auc > 0.7 and train.family == 'forest'", "--sort", "auc")
+    assert [run["metrics"]["train"]["auc"] for run in forest] == [0.8, 0.9]
+    assert len(three.json("--sort", "-auc", "--limit", "1")) == 1
+    assert "2 of 3 runs" in three.say("--limit", "2")
+    assert "no run matches" in three.say("--where", "auc > 1")
+
+
+def test_columns_are_chosen_by_pattern_and_by_difference(three: Runs) -> None:
+    rows = list(
+        csv.reader(io.StringIO(three.say("--csv", "-c", "train.*,-*.deep,auc", "-c", "id")))
+    )
+    assert rows[0] == [
+        "params.train.family", "params.train.rows", "params.train.seed", "metrics.train.auc", "id",
+    ]  # fmt: skip
+    assert rows[1] == ["forest", "20", "2", "0.9", three.store.ids()[-1]]
+    assert three.say("--csv", "-c", "params.*", "--differs").splitlines()[0] == (
+        "id,params.train.family,params.train.seed"
+    )
+    (first, *_) = three.json("-c", "seed", "--limit", "1")
+    assert first["columns"] == {"params.train.seed": 2} and first["params"]["train"]["rows"] == 20
+
+
+def test_groups_have_a_count_a_mean_and_a_deviation(three: Runs) -> None:
+    best, other = three.json("--group-by", "family", "--sort", "-auc", "-c", "auc")
+    assert best["values"] == {"params.train.family": "forest"} and best["n"] == 2
+    figure = best["figures"]["metrics.train.auc"]
+    assert figure["mean"] == pytest.approx(0.85) and figure["count"] == 2
+    assert figure["deviation"] == pytest.approx(0.05 * 2**0.5)
+    assert other["figures"]["metrics.train.auc"]["deviation"] is None
+    assert "0.85 ± 0.071" in three.say("--group-by", "family,rows")
+    names, row, *_ = csv.reader(
+        io.StringIO(three.say("--group-by", "family", "--csv", "-c", "auc"))
+    )
+    assert dict(zip(names, row, strict=True))["n"] == "1"
+
+
+def test_what_does_not_fit_the_terminal_is_named(
+    project: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(2):
+        params = {"train": {f"parameter_{number}": seed for number in range(20)}}
+        project.add(seed, params=params, metrics={"train": {"auc": seed}})
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = project.say().splitlines()
+    assert all(len(line) <= 80 for line in lines[:-1])
+    assert lines[-1].startswith("no room for ")
+
+
+def test_a_broken_run_is_one_marked_row_that_names_its_file(three: Runs) -> None:
+    record = three.store.folder_of(three.store.ids()[1]) / RECORD
+    record.chmod(0o600)
+    record.write_bytes(b"{")
+    printed = three.say()
+    assert printed.startswith(f"broken: {record}") and "  broken\n" in printed.split("Runs", 1)[1]
+    assert "train.rows" not in printed  # that one run has no value is no difference
+    found = three.json()
+    assert [run["state"] for run in found] == ["ok", "broken", "ok"]
+    assert str(record) in found[1]["reason"] and found[1]["params"] == {}
+    assert str(record) in three.say("show", found[1]["id"])
+
+
+# ---- mistakes ------------------------------------------------------------------------------------
+
+
+def test_each_mistake_is_one_line_that_says_what_to_do(three: Runs) -> None:
+    assert "did you mean `metrics.train.auc`?" in three.refused("--where", "acu > 1")
+    assert "did you mean `params.train.seed`?" in three.refused("--sort", "sede")
+    assert "did you mean `params.train.family`?" in three.refused("--group-by", "famly")
+    assert "did you mean `metrics.train.auc`?" in three.refused("-c", "aux")
+    assert "filter, character" in three.refused("--where", "auc >")
+    assert "is a number and 'x' is a text" in three.refused("--where", "auc > 'x'")
+    assert "no column" in three.refused("-c", "nothing*")
+    assert "no run `nope`" in three.refused("show", "nope")
+    assert "stands for several runs" in three.refused("show", "2013")
+
+
+def test_usage_that_click_can_tell_is_refused_by_click(three: Runs) -> None:
+    assert "a filter is given with --where" in three.say("auc > 1", code=2)
+    assert "--csv or for --json" in three.say("--csv", "--json", code=2)
+    assert "names no column" in three.say("--group-by", ",", code=2)
+
+
+def test_outside_of_a_project_it_is_said_where_to_go(
+    project: Runs, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert "not in a project" in project.refused()
+
+
+# ---- what people say -----------------------------------------------------------------------------
+
+
+def test_a_run_is_named_tagged_noted_and_starred(
+    three: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, _ = three.store.ids()
+    assert "called `best`" in three.say("name", first[-8:], "best")
+    three.say("tag", "best", "trial", "seed group")
+    three.say("tag", "best", "trial", "--remove")
+    three.say("note", "best", "two\nlines")
+    assert three.json("star", "best")["starred"] is True
+    found = three.json("--where", "starred and 'seed group' in tags")
+    assert [(run["id"], run["name"], run["note"]) for run in found] == [
+        (first, "best", "two\nlines")
+    ]
+    assert "two\n            lines" in three.say("show", "best")
+    assert "two\nlines" in three.say("note", "best")
+    three.say("star", "best", "--off")
+    three.say("name", "best", "")
+    monkeypatch.setattr("sys.stdin", io.StringIO("from a file\n"))
+    assert three.json("note", second, "-")["note"] == "from a file"
+    assert three.json("show", first)["name"] == ""
+
+
+def test_what_cannot_be_said_of_a_run_is_refused(three: Runs) -> None:
+    run = three.store.ids()[0]
+    assert "is a number and" not in three.refused("name", run, "two\nlines")
+    assert "a tag is empty" in three.refused("tag", run, " ")
+    for number in (0, 1):
+        three.say("name", three.store.ids()[number], "twin")
+    assert "stands for several runs" in three.refused("star", "twin")
+    assert "did you mean `twin`?" in three.refused("star", "twni")
+
+
+def test_a_removed_run_is_hidden_and_comes_back(three: Runs) -> None:
+    first, second, third = three.store.ids()
+    assert "no run `nope`" in three.refused("remove", first, "nope")
+    assert len(three.json()) == 3
+    assert "unremove" in three.say("remove", first[-8:], second)
+    assert [run["id"] for run in three.json()] == [third]
+    everything = three.json("--all")
+    assert [bool(run["removed"]) for run in everything] == [False, True, True]
+    three.say("unremove", first)
+    assert [run["id"] for run in three.json()] == [third, first]
+
+
+def test_gc_deletes_what_was_removed_long_enough_ago(three: Runs) -> None:
+    first, second, third = three.store.ids()
+    three.say("remove", first)
+    assert three.json("gc")["runs"] == []
+    assert three.json("gc", "--older-than", "0", "--dry")["runs"] == [first]
+    assert "would delete 1 run(s)" in three.say("gc", "--older-than", "0s", "--dry")
+    assert len(three.store.ids()) == 3
+    assert "deleted 1 run(s)" in three.say("gc", "--older-than", "0")
+    assert three.store.ids() == [second, third]
+    assert three.json("gc", "--older-than", "0")["runs"] == []
+    assert "`soon` is no age" in three.refused("gc", "--older-than", "soon")
+
+
+def test_a_shell_completes_names_and_ids(three: Runs) -> None:
+    first, _, third = three.store.ids()
+    three.say("name", first, "baseline")
+
+    def completed(text: str) -> list[str]:
+        return [item.value for item in complete_run(None, None, text)]  # type: ignore[arg-type]
+
+    assert completed("base") == ["baseline"]
+    assert completed("")[0] == third[-8:] and completed("")[-1] == "baseline"
+    assert first in completed("20130101T")
+
+
+# ---- the whole way -------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_what_was_run_is_listed_and_shown(shop: Shop) -> None:
+    shop.tool("run", "train.shrink=0.5", "--name", "half", "--tag", "trial", "--note", "why not")
+    shop.replace("shop/score.py", "return sum", "raise ValueError('no score')\n    return sum")
+    shop.tool("run", "train=median", code=1)
+    failed, half = json.loads(shop.tool("runs", "--json").stdout)
+    assert (failed["state"], half["state"]) == ("error", "ok")
+    assert half["name"] == "half" and half["tags"] == ["trial"] and half["note"] == "why not"
+    assert half["params"]["train"]["shrink"] == 0.5 and half["metrics"]["train"]["fitted"]
+    assert half["overrides"] == ["train.shrink=0.5"]
+    text = shop.tool("runs").stdout
+    assert half["id"][-8:] in text and "half" in text and "train.family" in text
+    text = shop.tool("runs", "show", failed["id"][-8:]).stdout
+    assert "no score" in text and "train.max_depth" in text and "with edits" in text
+    record = json.loads(shop.tool("runs", "show", "half", "--json").stdout)
+    assert record["environment"]["packages"]["dvc"] and record["stages"]["train"]["state"] == "ok"
+    assert record["name"] == "half" and record["artifacts"]["models/model.json"]["stage"] == "train"
+
+
+@pytest.mark.slow
+def test_gc_takes_the_code_the_experiment_and_what_a_killed_run_left(shop: Shop) -> None:
+    def refs() -> str:
+        return shop.run("git", "for-each-ref", "refs/exps", "refs/mlops_nb").stdout
+
+    shop.tool("run", "train.shrink=0.5", "--name", "half")
+    shop.tool("run", "train.shrink=0.25", "--name", "quarter")
+    left = shop.path(".mlops_nb/worktrees/20130101T051500.000-0123abcd")
+    shop.run("git", "worktree", "add", "--quiet", "--detach", str(left), "HEAD")
+    left.with_name(f"{left.name}.lock").touch()
+    assert "/half\n" in refs() and refs().count("refs/mlops_nb/runs/") == 2
+    shop.tool("runs", "remove", "half")
+    would = json.loads(shop.tool("runs", "gc", "--older-than", "0", "--dry", "--json").stdout)
+    assert would["experiments"] == ["half"] and would["worktrees"] == [left.name] and left.exists()
+    done = json.loads(shop.tool("runs", "gc", "--older-than", "0", "--json").stdout)
+    assert {**done, "dry": True} == would
+    assert "half" not in refs() and "/quarter\n" in refs() and not left.exists()
+    assert refs().count("refs/mlops_nb/runs/") == 1
+    assert shop.run("git", "worktree", "list").stdout.count("\n") == 1
+    assert [run["name"] for run in json.loads(shop.tool("runs", "--json").stdout)] == ["quarter"]
