@@ -21,7 +21,7 @@ from ..notebook.report import Node, render
 from .kept import execution_folders, executions_folder
 
 # %% auto #0
-__all__ = ['Summary', 'cells_in_short', 'all_folders', 'summaries', 'recover']
+__all__ = ['Summary', 'cells_in_short', 'all_folders', 'summaries', 'recover', 'page']
 
 # %% ../../nbs/lib/pipeline/89_recovery.ipynb #1a301d98
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ def recover(journal: Path, place: Path | None = None) -> tuple[Path, Outcome]:
         raise UsageError(f"{chosen} exists", hint="choose a name with -o")
     refuse_unwritable(chosen)
     node = replay.notebook()
-    write_atomic(chosen, _page(node) if chosen.suffix == ".html" else render(node))
+    write_atomic(chosen, page(node) if chosen.suffix == ".html" else render(node))
     return chosen, outcome
 
 
-def _page(node: Node) -> str:
+def page(node: Node) -> str:
     """Return a notebook as a page of HTML."""
     with lean_imports():
         import nbformat
