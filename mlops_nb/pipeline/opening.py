@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import html
-import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..core.states import UNFINISHED
 from ..errors import RecordError, UnwritablePath, UsageError, did_you_mean
 from ..notebook.journal import JOURNAL
 from ..notebook.replay import Replay
+from ..notebook.report import render
 from .recording import outcomes_of
 from .recovery import page
 from ..runs.run import Run
@@ -86,9 +86,9 @@ def page_of(source: Path) -> str:
         If it cannot be read.
     """
     if source.name == JOURNAL:
-        return page(Replay(source).notebook())
+        return page(render(Replay(source).notebook()))
     try:
-        return page(json.loads(source.read_bytes()))
+        return page(source.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RecordError(f"{source}: cannot be read ({error})", hint="open another run") from None
 

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +16,13 @@ from ..core.git import Git
 from ..core.project import Project
 from ..core.yaml import load_yaml
 from ..errors import PipelineError, UnwritablePath, UsageError
+from .dvc import ask_dvc
 from .rerun import code_of, config_of, has_commit
 from .worktree import check_out
 from ..runs.run import Run
 
 # %% auto #0
-__all__ = ['Kept', 'kept_of', 'outputs_in', 'fetch_outputs', 'ask_dvc', 'Restored', 'restore_to', 'refuse_folder']
+__all__ = ['Kept', 'kept_of', 'outputs_in', 'fetch_outputs', 'Restored', 'restore_to', 'refuse_folder']
 
 # %% ../../nbs/lib/pipeline/78_restore.ipynb #071a2889
 @dataclass(frozen=True)
@@ -102,20 +101,6 @@ def fetch_outputs(project: Project, outputs: Iterable[str]) -> tuple[str, ...]:
 
 _LACKING = "failed for following targets"
 """What DVC says of outputs that the cache lacks; it has put all others in place then."""
-
-
-def ask_dvc(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
-    """Return what a command of DVC says."""
-    return subprocess.run(
-        # -P: a file of the project must not stand in for one of DVC's modules
-        [sys.executable, "-P", "-m", "dvc", *words],
-        cwd=project.root,
-        env={**os.environ, "DVC_NO_ANALYTICS": "1"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
 
 # %% ../../nbs/lib/pipeline/78_restore.ipynb #4e0a1885
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ from ..core.moments import stamp
 from ..core.project import STATE, Project
 from ..errors import ProjectError, RecordError, UnwritablePath, UsageError
 from .aside import Aside, read_aside, set_aside
+from .dvc import ask_dvc
 from .rerun import config_of
-from .restore import Kept, ask_dvc, fetch_outputs, kept_of, outputs_in
+from .restore import Kept, fetch_outputs, kept_of, outputs_in
 from .snapshot import Snapshot, take_snapshot
 from ..runs.run import Run
 
