@@ -10,7 +10,7 @@ import click
 from mlops_nb import __version__
 from mlops_nb.errors import CheckFailed, MlopsNbError
 
-from . import clean, config, notebook, pipeline, recover, repro, run as running, runs, warm
+from . import clean, config, notebook, pipeline, places, recover, repro, run as running, runs, warm
 from .show import print_json
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -37,7 +37,7 @@ def completion(shell: str) -> None:
     click.echo(found(cli, {}, "mlops-nb", "_MLOPS_NB_COMPLETE").source())
 
 
-GROUPS = (notebook, config, repro, running, runs, pipeline, recover, clean, warm)
+GROUPS = (notebook, config, repro, running, runs, places, pipeline, recover, clean, warm)
 for command in (command for group in GROUPS for command in group.COMMANDS):
     cli.add_command(command)
 
@@ -49,9 +49,7 @@ def run(arguments: Sequence[str], watch: Callable[[Any], None] | None = None) ->
     """
     as_json = "--json" in arguments
     try:
-        result = cli.main(
-            list(arguments), prog_name="mlops-nb", standalone_mode=False, obj=watch
-        )
+        result = cli.main(list(arguments), prog_name="mlops-nb", standalone_mode=False, obj=watch)
         sys.stdout.flush()  # else a full disk would show only at our exit, where nobody can say so
     except MlopsNbError as error:
         findings = error.findings if isinstance(error, CheckFailed) else (str(error),)

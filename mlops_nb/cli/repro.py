@@ -1,5 +1,7 @@
 """The command `repro`: the pipeline, with independent stages side by side."""
 
+import contextlib
+import sys
 from pathlib import Path
 
 import click
@@ -51,17 +53,27 @@ def repro(
 
     Stages run at once if DVC's graph says that neither reads what the other writes, and `plan` runs
     alone. dvc.lock, the cache and git are left as `dvc repro` leaves them. After a failure, stages that
-    run are let finish and no other begins.
+    run are let finish and no other begins. What ran is on record as a run; see `mlops-nb runs`.
     """
     from mlops_nb.core.project import find_project
-    from mlops_nb.pipeline.repro import ReproOrder, reproduce
+    from mlops_nb.pipeline.recording import Asked
+    from mlops_nb.pipeline.repro import ReproOrder
+    from mlops_nb.pipeline.workspace import reproduce_on_record
 
     from .stages import StageProgress
 
     project = find_project(Path.cwd())
     order = ReproOrder(targets, jobs, force, dry, keep_going)
-    with StageProgress(project) as progress:
-        done = reproduce(project, order, progress.follow)
+    asked = Asked({"kind": "repro"}, ("mlops-nb", *sys.argv[1:]))
+    said: list[str] = []
+    try:
+        with StageProgress(project) as progress:
+            recorded = reproduce_on_record(project, order, asked, progress.follow, said.append)
+    finally:
+        for line in said:
+            with contextlib.suppress(OSError):  # nobody reads any more
+                click.echo(line, err=True)
+    done = recorded.reproduction
     done.refuse_failures()
     if as_json:
         print_json(done.to_json())

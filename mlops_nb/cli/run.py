@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlops_nb.pipeline.run import Ran
+    from mlops_nb.runs.run import Run
 
 
 def said_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,6 +65,43 @@ def run(overrides: tuple[str, ...], as_json: bool, **given: Any) -> None:
     report(ran, as_json=as_json)
 
 
+@click.command()
+@click.argument("run_", metavar="RUN")
+@click.argument("overrides", nargs=-1)
+@said_options
+@order_options
+@json_option
+def rerun(run_: str, overrides: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Run once more what RUN ran: the same code and the same config, with OVERRIDES on top.
+
+    RUN is an id, the beginning of one, or a name. What conf/ and the workspace hold now plays no part.
+    """
+    from mlops_nb.core.project import find_project
+    from mlops_nb.pipeline.rerun import rerun as run_again
+
+    project = find_project(Path.cwd())
+    found = chosen(project, run_)
+    with progress(project) as shown:
+        wanted = replace(
+            asked("rerun", overrides, **given), origin={"kind": "rerun", "of": found.id}
+        )
+        ran = run_again(project, found, wanted, order(**given), shown.follow)
+    report(ran, as_json=as_json)
+
+
+def chosen(project: Any, text: str) -> Run:
+    """Return the record of the run that `text` stands for."""
+    from mlops_nb.errors import RecordError
+    from mlops_nb.runs.folder import Broken
+    from mlops_nb.runs.store import Store
+
+    store = Store(project.runs)
+    found = store.read(store.find(text))
+    if isinstance(found, Broken):
+        raise RecordError(found.reason, hint="take another run")
+    return found
+
+
 def asked(kind: str, overrides: tuple[str, ...], **given: Any) -> Any:
     """Return what is asked for, in the words of the command line."""
     from mlops_nb.pipeline.recording import Asked
@@ -100,4 +139,4 @@ def report(ran: Ran, *, as_json: bool) -> None:
     print_table("Run", ["stage", "state", "seconds"], rows)
 
 
-COMMANDS = (run,)
+COMMANDS = (run, rerun)

@@ -17,7 +17,7 @@ from ..core.project import Project
 from ..errors import PipelineError
 
 # %% auto #0
-__all__ = ['Reason', 'PipelineStatus', 'read_status', 'status', 'missing_dvc']
+__all__ = ['Reason', 'PipelineStatus', 'read_status', 'ask_dvc', 'status', 'missing_dvc']
 
 # %% ../../nbs/lib/pipeline/50_dvc.ipynb #0e36277e
 @dataclass(frozen=True)
@@ -76,6 +76,20 @@ def _reasons(found: list[Any]) -> Iterator[Reason]:
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 
 
+def ask_dvc(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
+    """Return what a command of DVC says in `project`."""
+    return subprocess.run(
+        # -P: a file of the project must not stand in for one of DVC's modules
+        [sys.executable, "-P", "-m", "dvc", *words],
+        cwd=project.root,
+        env={**os.environ, "DVC_NO_ANALYTICS": "1"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
 def status(project: Project) -> PipelineStatus:
     """Return which stages of `project` are stale, and why.
 
@@ -84,16 +98,7 @@ def status(project: Project) -> PipelineStatus:
     PipelineError
         If DVC is not installed, or cannot read the project.
     """
-    done = subprocess.run(
-        # -P: a file of the project must not stand in for one of DVC's modules
-        [sys.executable, "-P", "-m", "dvc", "status", "--json"],
-        cwd=project.root,
-        env={**os.environ, "DVC_NO_ANALYTICS": "1"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
+    done = ask_dvc(project, "status", "--json")
     if any(sign in done.stderr for sign in _BUSY):
         return PipelineStatus(busy=True)
     if done.returncode != 0:

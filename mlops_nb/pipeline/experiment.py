@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +20,8 @@ from ..errors import ProjectError
 from .snapshot import identity, take_snapshot
 
 # %% auto #0
-__all__ = ['RUNS', 'EXPERIMENTS', 'keep_code', 'keep_all_code', 'let_code_go', 'Experiment', 'experiment_name', 'keep_experiment',
-           'let_experiment_go', 'experiment_of', 'Listed', 'experiments']
+__all__ = ['RUNS', 'EXPERIMENTS', 'keep_code', 'keep_all_code', 'let_code_go', 'keep_left', 'Experiment', 'experiment_name',
+           'keep_experiment', 'let_experiment_go', 'experiment_of', 'Listed', 'experiments']
 
 # %% ../../nbs/lib/pipeline/73_experiment.ipynb #7f1027f5
 RUNS = "refs/mlops_nb/runs"
@@ -40,6 +42,33 @@ def keep_all_code(root: Path, commits: Mapping[str, str]) -> None:
 def let_code_go(root: Path, run: str) -> None:
     """Let git forget the code of `run` when it likes; it may be gone already."""
     Git(root).run("update-ref", "-d", f"{RUNS}/{run}")
+
+# %% ../../nbs/lib/pipeline/73_experiment.ipynb #43b70ab3
+def keep_left(root: Path, run: str, code: str, paths: Iterable[str]) -> str | None:
+    """Keep the commit `code` of `run` with `paths` of the working tree; return the new commit.
+
+    Paths are relative to `root`; of these, the files that git ignores are left out. Nothing is kept
+    but the code, and `None` returned, where nothing differs from it.
+
+    Raises
+    ------
+    ProjectError
+        If git cannot write it.
+    """
+    git = Git(root)
+    listing = ("ls-files", "--cached", "--others", "--exclude-standard", "-z", "--")
+    names = git.run(*listing, *paths) if (paths := tuple(paths)) else b""
+    with tempfile.TemporaryDirectory(prefix="mlops-nb-") as folder:
+        own = {"GIT_INDEX_FILE": os.path.join(folder, "index")}
+        git.run("read-tree", code, environ=own)
+        git.run("update-index", "--add", "--remove", "-z", "--stdin", data=names, environ=own)
+        tree = git.text("write-tree", environ=own)
+    if tree == git.text("rev-parse", f"{code}^{{tree}}"):
+        return None
+    words = ("-p", code, "-m", "what a run has left")
+    commit = git.text("commit-tree", tree, *words, environ=identity(git))
+    keep_code(root, run, commit)
+    return commit
 
 # %% ../../nbs/lib/pipeline/73_experiment.ipynb #7cada7ab
 @dataclass(frozen=True)

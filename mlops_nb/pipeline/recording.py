@@ -24,7 +24,12 @@ from ..core.states import State
 from ..errors import MlopsNbError, PipelineKilled
 from ..notebook.journal import JOURNAL, read_entries
 from ..notebook.stage import Stage, read_stages
-from .experiment import keep_code, keep_experiment, let_code_go
+from mlops_nb.pipeline.experiment import (
+    keep_code,
+    keep_experiment,
+    keep_left,
+    let_code_go,
+)
 from .kept import execution_folders, executions_folder
 from .repro import Reproduction, StageResult
 from .results import read_results
@@ -104,7 +109,11 @@ class Recording:
             environment=provenance.environment(),
         )
         keep_code(project.root, self._run.id, self.snapshot.commit)
-        self._attempt = self._store.begin(self._run)
+        try:
+            self._attempt = self._store.begin(self._run)
+        except BaseException:
+            let_code_go(project.root, self._run.id)
+            raise
         if asked.said != Annotations():
             self._store.annotate(self._run.id, lambda _: asked.said)
 
@@ -165,8 +174,17 @@ class Recording:
             name = self._store.annotations(self.id).name or f"run-{self.id[-8:]}"
             experiment = keep_experiment(place.root, base, name)
             run = replace(run, more={**more, "experiment": asdict(experiment)})
+        else:
+            left = keep_left(place.root, self.id, self.snapshot.commit, _written(place, run))
+            run = replace(run, more={**more, "left": left} if left else more)
         self._attempt.finish(run)
         return run
+
+
+def _written(place: Project, run: Run) -> list[str]:
+    """Return the paths that a run writes and git may have."""
+    own = [place.relative(path) for path in (place.params_file, place.plan_file)]
+    return [*own, "dvc.lock", *filter(place.holds, run.artifacts)]
 
 
 def _stages_of(project: Project) -> tuple[Stage, ...]:
@@ -224,7 +242,11 @@ def stage_records(
     """Return what a record says of each stage, in the order of the plan."""
     results = reproduction.stages if reproduction else ()
     names = [result.stage for result in results]
-    lost = [StageResult(name, "failed") for name in outcomes if name not in names]
+    lost = [
+        StageResult(name, "ran" if executed.outcome.get("state") == "ok" else "failed")
+        for name, executed in outcomes.items()
+        if name not in names
+    ]
     return {r.stage: _stage_record(r, outcomes.get(r.stage)) for r in (*results, *lost)}
 
 

@@ -17,11 +17,11 @@ from ..errors import UsageError
 from ..notebook.journal import JOURNAL
 from ..notebook.outcome import Outcome
 from ..notebook.replay import Replay
-from ..notebook.report import Node, render
+from ..notebook.report import render
 from .kept import execution_folders, executions_folder
 
 # %% auto #0
-__all__ = ['Summary', 'cells_in_short', 'all_folders', 'summaries', 'recover']
+__all__ = ['Summary', 'cells_in_short', 'all_folders', 'summaries', 'recover', 'page']
 
 # %% ../../nbs/lib/pipeline/89_recovery.ipynb #1a301d98
 @dataclass(frozen=True)
@@ -90,17 +90,23 @@ def recover(journal: Path, place: Path | None = None) -> tuple[Path, Outcome]:
         raise UsageError(f"{chosen} exists", hint="choose a name with -o")
     refuse_unwritable(chosen)
     node = replay.notebook()
-    write_atomic(chosen, _page(node) if chosen.suffix == ".html" else render(node))
+    write_atomic(chosen, page(render(node)) if chosen.suffix == ".html" else render(node))
     return chosen, outcome
 
 
-def _page(node: Node) -> str:
-    """Return a notebook as a page of HTML."""
+def page(written: str) -> str:
+    """Return a notebook, in its written form, as a page of HTML.
+
+    Raises
+    ------
+    ValueError
+        If it is no notebook.
+    """
     with lean_imports():
         import nbformat
         from nbconvert import HTMLExporter
 
-    notebook = nbformat.reads(render(node), as_version=4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.reads(written, as_version=4)  # type: ignore[no-untyped-call]
     notebook.metadata.pop("kernelspec", None)  # often not to the letter, and no use in a page
-    text: str = HTMLExporter().from_notebook_node(notebook)[0]  # type: ignore[no-untyped-call]
-    return text
+    shown: str = HTMLExporter().from_notebook_node(notebook)[0]  # type: ignore[no-untyped-call]
+    return shown
