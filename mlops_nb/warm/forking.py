@@ -16,6 +16,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from .loop import die_with_parent
+
 # %% auto #0
 __all__ = ['SAFE_THREADS', 'TRIAL_SECONDS', 'forked', 'unsafe_to_fork']
 
@@ -41,6 +43,7 @@ def forked(work: Callable[[], Any], seconds: float | None = None) -> Any:
         child = os.fork()
     if child == 0:
         try:
+            die_with_parent(signal.SIGKILL)
             os.close(read)
             with os.fdopen(write, "w") as pipe:
                 pipe.write(json.dumps(work()))

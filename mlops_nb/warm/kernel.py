@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,7 +35,7 @@ from .wanted import extend_list
 from .wire import Message, receive, send
 
 # %% auto #0
-__all__ = ['REFUSED', 'SpareApp', 'be_spare']
+__all__ = ['REFUSED', 'SpareApp', 'be_spare', 'stood_in_for']
 
 # %% ../../nbs/lib/warm/47_kernel.ipynb #6aab5c99
 class SpareApp(IPKernelApp):
@@ -150,15 +150,24 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded) -> None:
     except BaseException:  # an exit in somebody's configuration as well
         os.write(server_log, traceback.format_exc().encode())
     finally:
-        _leave(code, folder, known)
+        _leave(code, folder, known, loaded)
 
 
-def _installed_since(known: int) -> list[str]:
-    """Return the modules of the environment that were imported after the first `known` ones."""
+def _learnt(known: int, packages: Set[str]) -> list[str]:
+    """Return the private modules of `packages` that were imported after the first `known` ones.
+
+    Public ones would be there for a notebook that has forgotten to import them.
+    """
     names = list(islice(reversed(sys.modules), max(0, len(sys.modules) - known)))
     folders = environment_folders() if names else ()
     files = {name: file_of(module) for name in names if (module := sys.modules.get(name))}
-    return [name for name in reversed(files) if is_installed(files[name] or "", folders)]
+    return [
+        name
+        for name in reversed(files)
+        if is_installed(files[name] or "", folders)
+        and any(part.startswith("_") for part in name.split(".")[1:])
+        and name.partition(".")[0] in packages
+    ]
 
 
 def _tell(connection: socket.socket, app: Any) -> None:
@@ -229,10 +238,34 @@ def _adopt(app: Any, request: Message, loaded: Loaded) -> str:
     refusal = put_on(request | {"environ": loaded.set_by_imports | request["environ"]})
     if refusal:
         return refusal
+    name = stood_in_for(["", *sys.path], loaded.tops, loaded.folders)
+    if name:
+        return f"the project has a module `{name}`, which is loaded from elsewhere"
     reseed()
     app.settle(request)
     _reread_settings(settings_file)
     return ""
+
+
+def stood_in_for(path: Iterable[str], loaded: Set[str], folders: Iterable[str]) -> str:
+    """Return the first of the `loaded` modules that an import would find on `path` in a project.
+
+    A project is what is in none of `folders`.
+    """
+    for place in (os.path.realpath(entry or os.curdir) for entry in path):
+        if any(f"{place}{os.sep}".startswith(f"{folder}{os.sep}") for folder in folders):
+            continue
+        with contextlib.suppress(OSError), os.scandir(place) as entries:
+            for entry in entries:
+                stem, _, ending = entry.name.partition(".")
+                if stem in loaded and (ending or _is_package(entry.path)):
+                    return stem
+    return ""
+
+
+def _is_package(path: str) -> bool:
+    """Return whether `path` is a folder that would be imported as a package."""
+    return os.path.isfile(os.path.join(path, "__init__.py"))
 
 
 def _settings_file() -> str:
@@ -263,12 +296,12 @@ def _log_to(*files: int) -> int:
     return place
 
 
-def _leave(code: int, folder: str, known: int) -> None:
+def _leave(code: int, folder: str, known: int, loaded: Loaded) -> None:
     """End this forked process as the interpreter ends: threads first, then exit handlers."""
     with contextlib.suppress(BaseException):
         if code == 0:
             threading._shutdown()  # type: ignore[attr-defined]
             atexit._run_exitfuncs()
-            extend_list(os.path.dirname(folder), _installed_since(known))
+            extend_list(os.path.dirname(folder), _learnt(known, loaded.tops))
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(code)

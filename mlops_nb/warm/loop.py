@@ -70,13 +70,20 @@ class Loop(ABC):
 
     @contextlib.contextmanager
     def out_of_the_way(self) -> Iterator[None]:
-        """Be nowhere to be found for a while; who has connected already waits."""
-        hidden = f"{self._path}.busy"
+        """Be nowhere to be found for a while; who has connected already waits.
+
+        If somebody else has taken the place meanwhile, it is theirs.
+        """
+        hidden = f"{self._path}.{os.getpid()}"
         os.rename(self._path, hidden)
         try:
             yield
         finally:
-            os.rename(hidden, self._path)
+            try:
+                os.link(hidden, self._path)
+            except FileExistsError:
+                self.stop()
+            os.unlink(hidden)
 
     def _freeze(self) -> None:
         """Keep the collectors of the children from touching, and so copying, every page."""

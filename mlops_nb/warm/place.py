@@ -43,7 +43,7 @@ def sockets_fit(address: str) -> bool:
 def environment_key() -> str:
     """Return a short name for this interpreter, its packages and its view of the machine."""
     parts = [sys.executable, sys.prefix, sys.version, str(os.stat("/").st_ino)]
-    for namespace in ("mnt", "net", "pid", "user"):
+    for namespace in ("mnt", "net", "pid", "time", "user"):
         try:
             parts.append(os.readlink(f"/proc/self/ns/{namespace}"))
         except OSError:

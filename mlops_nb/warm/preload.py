@@ -12,18 +12,19 @@ import importlib.util
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
 from .forking import forked, unsafe_to_fork
-from .snapshot import environment_folders, file_of, is_installed
+from .snapshot import environment_folders, file_of, files_of, is_installed
 from .variables import reads_noted
 
 # %% auto #0
-__all__ = ['NOT_A_MODULE', 'TOO_LONG', 'is_of_environment', 'is_missing', 'projects_modules', 'ZMQInteractiveShell',
-           'session_stood_in', 'objection', 'Loaded']
+__all__ = ['NOT_A_MODULE', 'TOO_LONG', 'ROUND_SECONDS', 'is_of_environment', 'is_missing', 'projects_modules',
+           'ZMQInteractiveShell', 'session_stood_in', 'objection', 'Loaded']
 
 # %% ../../nbs/lib/warm/35_preload.ipynb #aac85f71
 def is_of_environment(name: str) -> bool:
@@ -45,7 +46,8 @@ def is_of_environment(name: str) -> bool:
 def is_missing(name: str) -> bool:
     """Return whether `name` may be an installed module that is not imported yet."""
     parent, _, leaf = name.rpartition(".")
-    known = name in sys.modules or hasattr(sys.modules.get(parent), leaf)
+    # not `hasattr`, which would make a lazy package import the module here, untried
+    known = name in sys.modules or leaf in getattr(sys.modules.get(parent), "__dict__", ())
     return not known and is_of_environment(name)
 
 
@@ -89,6 +91,7 @@ def session_stood_in() -> Iterator[ZMQInteractiveShell]:
 # %% ../../nbs/lib/warm/35_preload.ipynb #54385674
 NOT_A_MODULE = "is not a module"
 TOO_LONG = "takes too long to import"
+ROUND_SECONDS = 60.0
 
 
 def objection(*names: str, seconds: float | None = None) -> str:
@@ -153,6 +156,11 @@ def _silenced() -> Iterator[Callable[[], bool]]:
         os.dup2(kept[0], 1), os.dup2(kept[1], 2)
 
 # %% ../../nbs/lib/warm/35_preload.ipynb #87ec0ba9
+def _tops() -> frozenset[str]:
+    """Return the names of the packages and modules of the first level that are loaded."""
+    return frozenset(name.partition(".")[0] for name in sys.modules)
+
+
 class Loaded:
     """What was imported ahead of time, what was refused and why, and which variables were read."""
 
@@ -164,9 +172,15 @@ class Loaded:
         self.set_by_imports: dict[str, str] = {}
         self.not_installed: tuple[str, ...] = ()
         self.kernels_own: tuple[str, ...] = ()
+        self.tops: frozenset[str] = frozenset()
+        self.folders: tuple[str, ...] = ()
+        self._own_tops: frozenset[str] = frozenset()
 
     def load(self, names: Iterable[str]) -> None:
-        """Import each of `names` for which that makes no difference to a kernel."""
+        """Import each of `names` for which that makes no difference to a kernel.
+
+        All together may take `ROUND_SECONDS`; what is not tried by then counts as too long.
+        """
         installed = []
         for name in dict.fromkeys(names):
             if is_of_environment(name):
@@ -176,15 +190,32 @@ class Loaded:
         if not objection(*installed):
             self._load_tried(installed)
             return
+        deadline = time.monotonic() + ROUND_SECONDS
         for name in installed:
-            if reason := "" if name in sys.modules else objection(name):
+            if reason := self._objection(name, deadline):
                 self.refused[name] = reason
             else:
                 self._load_tried([name])
 
+    def _objection(self, name: str, deadline: float) -> str:
+        """Return why `name` must not be loaded; what refuses a package refuses its modules."""
+        parents = [name[:place] for place, letter in enumerate(name) if letter == "."]
+        refused = next((self.refused[parent] for parent in parents if parent in self.refused), "")
+        if refused or name in sys.modules:
+            return refused
+        return TOO_LONG if time.monotonic() > deadline else objection(name)
+
     def _load_tried(self, names: Sequence[str]) -> None:
         self.load_untried(names)
         self.names += names
+
+    def note_own(self) -> None:
+        """Note what is loaded by now as what every kernel has loaded, also a cold one."""
+        self.kernels_own, self._own_tops = files_of(sys.modules), _tops()
+
+    def note_tops(self) -> None:
+        """Note the packages that a cold kernel would have yet to find."""
+        self.tops, self.folders = _tops() - self._own_tops, environment_folders()
 
     def untried(self, names: Iterable[str]) -> list[str]:
         """Return those of `names` that have been neither loaded nor refused."""

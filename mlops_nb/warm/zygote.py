@@ -30,7 +30,7 @@ from mlops_nb.warm.preload import (
     objection,
     projects_modules,
 )
-from .snapshot import Snapshot, files_of
+from .snapshot import Snapshot
 from .wanted import extend_list, read_list, shorten_list
 from .wire import Message, send
 
@@ -66,6 +66,7 @@ class Zygote(Loop):
         self._folder, self._loaded = folder, loaded
         self._snapshot = Snapshot.of_modules(sys.modules)
         loaded.not_installed = projects_modules()
+        loaded.note_tops()
         self._trouble = unsafe_to_fork()
         self._children: dict[int, Child] = {}
         self._uses, self._unused, self.outdated = 0, 0, False
@@ -142,10 +143,11 @@ class Zygote(Loop):
         """Load what was added to the list of wanted modules; return whether anything was."""
         names = self._loaded.untried(read_list(self._folder))
         if names:
-            is_long = objection(*names, seconds=QUICK_SECONDS) == TOO_LONG
-            with self.out_of_the_way() if is_long else contextlib.nullcontext():
+            is_quick = not objection(*names, seconds=QUICK_SECONDS)
+            with contextlib.nullcontext() if is_quick else self.out_of_the_way():
                 load_listed(self._loaded, names, self._folder)
             self._loaded.not_installed = projects_modules()
+            self._loaded.note_tops()
             self._snapshot.add(sys.modules)
             self._trouble = unsafe_to_fork()
             self._freeze()
@@ -303,7 +305,7 @@ def main() -> None:
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     loaded = Loaded()
     loaded.load_untried(KERNEL_MODULES)
-    loaded.kernels_own = files_of(sys.modules)
+    loaded.note_own()
     load_listed(loaded, read_list(folder), folder)
     zygote = Zygote(folder, loaded)
     zygote.serve()

@@ -193,24 +193,38 @@ def test_why_the_zygote_gives_no_kernel_is_said_and_kept(site: Path, tmp_path: P
     assert [kernel["refusal"] for kernel in kernels] == [reason]
 
 
-def test_what_libraries_import_when_they_are_first_used_is_loaded_for_the_next_time(
+def test_private_parts_that_libraries_load_when_first_used_are_there_the_next_time(
     site: Path, tmp_path: Path
 ) -> None:
     package = site / "probe_lazy"
     package.mkdir()
-    source = "import os\nos.environ['PROBE_SET'] = '1'\ndef use():\n    import probe_lazy.part"
-    (package / "__init__.py").write_text(source)
-    (package / "part.py").write_text("")
-    (tmp_path / "ours.py").write_text("import probe_lazy\nprobe_lazy.use()")
-    notebook(tmp_path, "import ours")
+    source = "import os\nos.environ['PROBE_SET'] = '1'\ndef use():\n    import probe_lazy._part"
+    (package / "__init__.py").write_text(source + ", probe_lazy.public")
+    (package / "_part.py").write_text("")
+    (package / "public.py").write_text("")
+    notebook(tmp_path, "import probe_lazy\nprobe_lazy.use()")
     command = ("execute", "nb.ipynb", "-o", "out.ipynb")
-    with warm_server(path=site) as server:
+    with warm_server("probe_lazy", path=site) as server:
+        server.wait_for_spare()
         assert server.run(*command, cwd=tmp_path).returncode == 0
-        expected = ["probe_lazy", "probe_lazy.part"]
+        expected = ["probe_lazy", "probe_lazy._part"]  # a public one would hide a missing import
         until(lambda: server.asked(KERNELS).get("loaded") == expected, 60)
         server.wait_for_spare()
         assert "cold start" not in server.run(*command, cwd=tmp_path).stderr
         assert server.asked(KERNELS)["uses"] == 2
+
+
+def test_a_projects_module_comes_before_a_loaded_library_of_its_name(
+    site: Path, tmp_path: Path
+) -> None:
+    (site / "probe_name.py").write_text("WHO = 'library'")
+    (tmp_path / "probe_name.py").write_text("WHO = 'project'")
+    notebook(tmp_path, "import probe_name\nprint(probe_name.WHO)")
+    with warm_server("probe_name", path=site) as server:
+        server.wait_for_spare()
+        done = server.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path)
+        assert text_of(tmp_path / "out.ipynb") == "project\n"
+        assert "cold start: the project has a module `probe_name`" in done.stderr
 
 
 def test_a_library_that_takes_long_to_load_keeps_nobody_waiting(site: Path, tmp_path: Path) -> None:
