@@ -23,7 +23,9 @@ from ..errors import MlopsNbError, RecordError
 from .experiment import Listed, experiments, keep_all_code
 from .results import artifacts_of, data_of
 from ..runs.annotations import LONGEST_NAME, Annotations
+from ..runs.folder import ANNOTATIONS
 from ..runs.run import Run
+from ..runs.seal import seal
 from ..runs.store import Store
 
 # %% auto #0
@@ -96,7 +98,7 @@ def _add(store: Store, run: str, listed: Listed, content: _Content) -> None:
     except RecordError as error:
         whole = replace(bare, more={**more, "unread": [str(error)]})
     with contextlib.suppress(RecordError):  # another process has just added it
-        store.add(whole, said)
+        store.add(whole, {ANNOTATIONS: seal("annotations", said.to_json())})
 
 # %% ../../nbs/lib/pipeline/76_foreign.ipynb #121a641b
 @dataclass
