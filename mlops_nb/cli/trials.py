@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from .progress import Display
+from .progress import LiveTable
 
 if TYPE_CHECKING:
     from mlops_nb.core.project import Project
@@ -29,7 +26,7 @@ class _Row:
     metric: str = ""
 
 
-class TrialProgress(Display):
+class TrialProgress(LiveTable):
     """Shows the news of a sweep; use it as a context manager."""
 
     def __init__(self, project: Project, sweep: Sweep, metric: str | None) -> None:
@@ -38,18 +35,6 @@ class TrialProgress(Display):
         self._project, self._metric = project, metric
         self._words = {number: " ".join(own) for number, own in varied(sweep).items()}
         self._rows = {trial.number: _Row() for trial in sweep.trials}
-
-    def __enter__(self) -> TrialProgress:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.live import Live
-
-            console = Console(stderr=True)
-            self._live = Live(
-                get_renderable=self._shown, console=console, refresh_per_second=4, transient=True
-            )
-            self._live.start()
-        return self
 
     def listen(self, news: News) -> None:
         """Show one piece of news; that nobody reads any more does not stop the sweep."""
@@ -94,13 +79,6 @@ class TrialProgress(Display):
             more = ", ".join(filter(None, [row.metric, news.text]))
             return f"{trial}: {row.state} after {row.seconds:.1f} s{', ' if more else ''}{more}"
         return ""
-
-    def _print(self, line: str) -> None:
-        """Print a line, above the table if there is one."""
-        if self._live is None:
-            click.echo(line, err=True)
-        else:
-            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _shown(self) -> Any:
         """Return the live table: as many trials as there is room for, those that run first."""
