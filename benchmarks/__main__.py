@@ -17,6 +17,7 @@ from . import (
     no_op,
     record_step,
     start_up,
+    sweep,
     warm_execute,
     whole_pipeline,
 )
@@ -32,6 +33,7 @@ QUESTIONS: dict[str, Callable[[Path], Iterator[Comparison]]] = {
     "start_up": start_up.comparisons,
     "no_op": no_op.comparisons,
     "record_step": record_step.comparisons,
+    "sweep": sweep.comparisons,
 }
 AT_REST = "at_rest"
 LEFT_OUT = (

@@ -10,7 +10,19 @@ import click
 from mlops_nb import __version__
 from mlops_nb.errors import CheckFailed, MlopsNbError
 
-from . import clean, config, notebook, pipeline, places, recover, repro, run as running, runs, warm
+from . import (
+    clean,
+    config,
+    notebook,
+    pipeline,
+    places,
+    recover,
+    repro,
+    run as running,
+    runs,
+    sweep,
+    warm,
+)
 from .show import print_json
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -37,7 +49,7 @@ def completion(shell: str) -> None:
     click.echo(found(cli, {}, "mlops-nb", "_MLOPS_NB_COMPLETE").source())
 
 
-GROUPS = (notebook, config, repro, running, runs, places, pipeline, recover, clean, warm)
+GROUPS = (notebook, config, repro, running, runs, places, sweep, pipeline, recover, clean, warm)
 for command in (command for group in GROUPS for command in group.COMMANDS):
     cli.add_command(command)
 

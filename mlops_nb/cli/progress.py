@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -28,6 +28,33 @@ class Display:
         if self._live is not None:
             with contextlib.suppress(OSError):  # the terminal was closed
                 self._live.stop()
+
+
+class LiveTable(Display):
+    """A table that is drawn anew while things happen, with lines above it; lines alone in a pipe."""
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(stderr=True)
+            self._live = Live(
+                get_renderable=self._shown, console=console, refresh_per_second=4, transient=True
+            )
+            self._live.start()
+        return self
+
+    def _shown(self) -> Any:
+        """Return what is drawn."""
+        raise NotImplementedError
+
+    def _print(self, line: str) -> None:
+        """Print a line, above the table if there is one."""
+        if self._live is None:
+            click.echo(line, err=True)
+        else:
+            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class Progress(Display):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from .progress import Display
+from .progress import LiveTable
 
 if TYPE_CHECKING:
     from mlops_nb.core.project import Project
@@ -29,7 +26,7 @@ class _Row:
     """The last that its command has said."""
 
 
-class StageProgress(Display):
+class StageProgress(LiveTable):
     """Shows the events of a reproduction; use it as a context manager."""
 
     def __init__(self, project: Project) -> None:
@@ -39,18 +36,6 @@ class StageProgress(Display):
         self._rows: dict[str, _Row] = {}
         self._unchanged = self._stages = 0
         self._cells = Cells(executions_folder(project))
-
-    def __enter__(self) -> StageProgress:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.live import Live
-
-            console = Console(stderr=True)
-            self._live = Live(
-                get_renderable=self._shown, console=console, refresh_per_second=4, transient=True
-            )
-            self._live.start()
-        return self
 
     def follow(self, event: ReproEvent) -> None:
         """Show one event; that nobody reads any more does not stop the pipeline."""
@@ -87,13 +72,6 @@ class StageProgress(Display):
             after = f" after {event.seconds:.1f} s" if took else ""
             return [f"{stage}: {event.state}{after}"]
         return [f"{stage}: running"]
-
-    def _print(self, line: str) -> None:
-        """Print a line, above the table if there is one."""
-        if self._live is None:
-            click.echo(line, err=True)
-        else:
-            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _shown(self) -> Any:
         """Return the live table: stages that run or have run, the newest if there are many."""

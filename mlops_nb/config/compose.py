@@ -9,7 +9,7 @@ import contextlib
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .config import Config, make_config
@@ -19,7 +19,7 @@ from ..errors import ConfigError, MlopsNbError, did_you_mean
 from ..notebook.stage import Stage, read_stages
 
 # %% auto #0
-__all__ = ['register', 'register_here', 'compose']
+__all__ = ['register', 'register_here', 'compose', 'compose_each', 'in_one_line', 'fresh_hydra']
 
 # %% ../../nbs/lib/config/30_compose.ipynb #dd3d47ee
 def register(recipe: Recipe) -> None:
@@ -70,6 +70,17 @@ def compose(*overrides: str, project: Project | None = None) -> Config:
         if not isinstance(override, str):
             hint = "write `compose('train=forest', 'train.seed=1')`"
             raise ConfigError(f"an override is a text, not {override!r}", hint=hint)
+    (config,) = compose_each([overrides], project=project)
+    return config
+
+
+def compose_each(
+    trials: Sequence[Sequence[str]], project: Project | None = None
+) -> tuple[Config, ...]:
+    """Return what `compose` makes of each list of overrides; an error names the list it is about.
+
+    Hydra is initialised once, which takes longer than composing does.
+    """
     home = project or find_project(Path.cwd())
     if not (home.conf / "config.yaml").is_file():
         raise ConfigError(
@@ -77,7 +88,28 @@ def compose(*overrides: str, project: Project | None = None) -> Config:
         )
     recipe = Recipe(home.conf, read_stages(home))
     _refuse_late_schema(recipe)
-    text = _compose_text(recipe, list(overrides))
+    configs = []
+    with in_one_line(recipe), fresh_hydra(recipe.conf):
+        register(recipe)  # only now: Hydra's own start registers the current directory's
+        for number, overrides in enumerate(trials, 1):
+            try:
+                configs.append(_compose_one(recipe, list(overrides)))
+            except MlopsNbError as error:
+                if len(trials) > 1:
+                    error.what = f"trial {number}, {' '.join(overrides)}: {error.what}"
+                raise
+    return tuple(configs)
+
+
+def _compose_one(recipe: Recipe, overrides: list[str]) -> Config:
+    """Return the config of one list of overrides, written as DVC writes it."""
+    import hydra
+    from omegaconf import OmegaConf
+
+    with in_one_line(recipe):
+        composed = hydra.compose("config", overrides=overrides)
+        OmegaConf.resolve(composed)
+        text = str(OmegaConf.to_yaml(composed))
     config = make_config(text, recipe.stages, "conf")
     if config.conf_sha != recipe.sha:
         raise ConfigError("conf: `conf_sha` is worked out, not given", hint="leave it out")
@@ -94,29 +126,26 @@ def _refuse_late_schema(recipe: Recipe) -> None:
         )
 
 
-def _compose_text(recipe: Recipe, overrides: list[str]) -> str:
-    """Return the composed config as YAML, written as DVC writes it."""
-    import hydra
+@contextlib.contextmanager
+def in_one_line(recipe: Recipe) -> Iterator[None]:
+    """Raise a one-line `ConfigError` for what Hydra raises while the context lasts."""
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     try:
-        with _fresh_hydra(recipe.conf):
-            register(recipe)  # only now: Hydra's own start registers the current directory's
-            composed = hydra.compose("config", overrides=overrides)
-        OmegaConf.resolve(composed)
-        return str(OmegaConf.to_yaml(composed))
+        yield
     except YAMLError as error:
         problem = " ".join(str(error).split()).replace(f"{recipe.conf}/", "conf/")
         raise ConfigError(f"conf: not YAML ({problem})", hint="mend that line") from error
+    except MlopsNbError:
+        raise
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise _translated(error, recipe.stages) from error
 
 
 @contextlib.contextmanager
-def _fresh_hydra(conf: Path) -> Iterator[None]:
+def fresh_hydra(conf: Path) -> Iterator[None]:
     """Initialise Hydra on `conf`, and give back the state that the caller had."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra

@@ -23,7 +23,7 @@ from .dvc import missing_dvc
 from .schedule import State
 
 # %% auto #0
-__all__ = ['Follow', 'ReproOrder', 'ReproEvent', 'StageResult', 'Reproduction', 'reproduce']
+__all__ = ['Follow', 'ReproOrder', 'ReproEvent', 'StageResult', 'Reproduction', 'reproduce', 'Told', 'refusal']
 
 # %% ../../nbs/lib/pipeline/70_repro.ipynb #116033b9
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ _ENOUGH = 3
 """The interruption that kills."""
 
 # %% ../../nbs/lib/pipeline/70_repro.ipynb #0cb45a61
-class _Told:
+class Told:
     """What the worker has told so far."""
 
     def __init__(self) -> None:
@@ -219,9 +219,16 @@ class _Told:
         return Reproduction(tuple(self.results.values()), self.jobs, self.interrupted)
 
 
-def _listen(stream: IO[bytes], follow: Follow) -> _Told:
+def refusal(kind: str, why: str) -> PipelineError:
+    """Return the error for a pipeline that DVC refused; `kind` is the name of its exception."""
+    if kind == "LockError":
+        return PipelineError("another DVC command is at work here", hint=why)
+    return PipelineError(f"DVC: {why}", hint="`dvc stage list` shows what there is")
+
+
+def _listen(stream: IO[bytes], follow: Follow) -> Told:
     """Follow the worker until it says no more."""
-    told = _Told()
+    told = Told()
     for line in stream:
         if not line.endswith(b"\n"):
             break  # the worker died over it
@@ -233,14 +240,11 @@ def _listen(stream: IO[bytes], follow: Follow) -> _Told:
 
 
 def _refusal(
-    told: _Told, code: int, interruptions: list[int], log: IO[bytes]
+    told: Told, code: int, interruptions: list[int], log: IO[bytes]
 ) -> PipelineError | PipelineKilled | KeyboardInterrupt:
     """Return the error for a pipeline that did not come to an end of its own."""
     if told.refused is not None:
-        why = told.refused["why"]
-        if told.refused["kind"] == "LockError":
-            return PipelineError("another DVC command is at work here", hint=why)
-        return PipelineError(f"DVC: {why}", hint="`dvc stage list` shows what there is")
+        return refusal(told.refused["kind"], told.refused["why"])
     if interruptions:
         return KeyboardInterrupt()
     log.seek(0)

@@ -5,6 +5,7 @@
 # %% ../../nbs/lib/pipeline/75_run.ipynb #49fd405c
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..config.compose import compose
@@ -70,8 +71,17 @@ def run_commit(
         return record(recording, place, order, follow)
 
 
-def record(recording: Recording, place: Project, order: ReproOrder, follow: Follow) -> Ran:
-    """Reproduce the pipeline in `place` and complete the record, whatever becomes of it."""
+def record(
+    recording: Recording,
+    place: Project,
+    order: ReproOrder,
+    follow: Follow,
+    reproduce: Callable[..., Reproduction] = reproduce,
+) -> Ran:
+    """Reproduce the pipeline in `place` and complete the record, whatever becomes of it.
+
+    `reproduce` is called as the function of this name in `pipeline.repro` is.
+    """
     try:
         done = reproduce(place, order, follow, environ=recording.environ)
     except MlopsNbError as failure:

@@ -28,7 +28,7 @@ from .schedule import Step, walk, width
 from .turns import Job, Tell, Turns, message_of
 
 # %% auto #0
-__all__ = ['steps_of', 'plan_of', 'reproduce', 'main']
+__all__ = ['steps_of', 'plan_of', 'reproduce', 'main', 'Relay', 'stop_when_left']
 
 # %% ../../nbs/lib/pipeline/65_worker.ipynb #3f47ea3d
 def steps_of(
@@ -109,8 +109,8 @@ def main() -> None:
         with writing, contextlib.suppress(BrokenPipeError):
             print(json.dumps({"event": event, **facts}), file=channel, flush=True)
 
-    logging.getLogger("dvc").handlers = [_Relay(tell)]
-    threading.Thread(target=_stop_when_left, args=[commands], daemon=True).start()
+    logging.getLogger("dvc").handlers = [Relay(tell)]
+    threading.Thread(target=stop_when_left, args=[commands], daemon=True).start()
     try:
         reproduce(order, tell, commands)
     except Exception as error:
@@ -119,7 +119,7 @@ def main() -> None:
         tell("over", interrupted=commands.interruptions > 0)
 
 
-class _Relay(logging.Handler):
+class Relay(logging.Handler):
     """Tells what DVC would print that is not about a single stage's progress."""
 
     def __init__(self, tell: Tell) -> None:
@@ -134,7 +134,7 @@ class _Relay(logging.Handler):
                 self._tell("noted", text=text)
 
 
-def _stop_when_left(commands: Commands) -> None:
+def stop_when_left(commands: Commands) -> None:
     """Stop when whoever wanted the pipeline has gone."""
     while os.read(0, 1 << 10):
         pass

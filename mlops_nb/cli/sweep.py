@@ -1,0 +1,128 @@
+"""The command `sweep`: many runs from one line in Hydra's multirun grammar."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .run import said_options
+from .show import json_option, print_json, print_table, shown
+
+if TYPE_CHECKING:
+    from mlops_nb.core.project import Project
+    from mlops_nb.sweep.record import Sweep
+    from mlops_nb.sweep.summary import Summary
+
+
+@click.command()
+@click.argument("overrides", nargs=-1)
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), metavar="N",
+    help="How many trials may run at once (default: one per processor).",
+)  # fmt: skip
+@click.option("-f", "--force", is_flag=True, help="Run stages also where nothing changed.")
+@click.option("--resume", metavar="SWEEP", help="Run the trials of SWEEP without a successful run.")
+@click.option("--metric", metavar="KEY", help="The metric to show, such as `evaluate.auc`.")
+@said_options
+@json_option
+def sweep(
+    overrides: tuple[str, ...],
+    jobs: int | None,
+    resume: str | None,
+    metric: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Run the pipeline once for each config that OVERRIDES stand for.
+
+    OVERRIDES are in Hydra's multirun grammar, such as `train=mean,median train.seed=range(0,5)`.
+    All trials are checked before one begins, and all have the code of this moment. What several
+    trials have in common is computed once. A trial that fails stops nothing, Ctrl-C keeps what is
+    done, and `--resume` runs the rest.
+    """
+    from mlops_nb.core.project import find_project
+    from mlops_nb.sweep.conduct import conduct
+    from mlops_nb.sweep.pool import Pool
+    from mlops_nb.sweep.summary import summarize
+
+    from .trials import TrialProgress
+
+    project = find_project(Path.cwd())
+    with contextlib.closing(Pool(project)) as pool:  # it loads while we check
+        what = _resumed(project, resume, overrides, jobs, **given) if resume else None
+        what = what or _planned(project, overrides, jobs, **given)
+        click.echo(f"sweep {what.id}: {len(what.trials)} trial(s), {what.jobs} at once", err=True)
+        with TrialProgress(project, what, metric) as progress:
+            done = conduct(project, what, pool, progress.listen)
+    summary = summarize(project, done.sweep, metric)
+    if as_json:
+        print_json(summary.to_json())
+    else:
+        _print(summary)
+    left = [trial for trial in summary.trials if trial.state != "ok"]
+    if left:
+        line = f"{len(left)} of {len(summary.trials)} trials have no successful run; run them with"
+        click.echo(f"{line} `mlops-nb sweep --resume {what.id}`", err=True)
+        sys.exit(130 if done.interrupted else 1)
+
+
+def _planned(
+    project: Project, overrides: tuple[str, ...], jobs: int | None, *, force: bool, **said: Any
+) -> Sweep:
+    """Return a new sweep."""
+    from mlops_nb.runs.annotations import Annotations
+    from mlops_nb.sweep.conduct import plan_sweep, processors
+
+    words = Annotations(said["name"], frozenset(said["tags"]), said["note"], said["hypothesis"])
+    command = ("mlops-nb", *sys.argv[1:])
+    at_once = jobs or processors()
+    return plan_sweep(project, overrides, jobs=at_once, force=force, command=command, said=words)
+
+
+def _resumed(
+    project: Project, text: str, overrides: tuple[str, ...], jobs: int | None, **given: Any
+) -> Sweep:
+    """Return the sweep that is to be finished, in its own words."""
+    from dataclasses import replace
+
+    from mlops_nb.sweep.record import meant_sweep, read_sweep, sweep_ids
+
+    if overrides or any(given.values()):
+        raise click.UsageError(
+            "--resume keeps what the sweep was given: leave the rest out, but -j"
+        )
+    found = read_sweep(project, meant_sweep(text, sweep_ids(project)))
+    return replace(found, jobs=jobs or found.jobs)
+
+
+def _print(summary: Summary) -> None:
+    """Print what came of each trial, and of the trials that differ in their seeds alone."""
+    rows = [
+        [t.number, " ".join(t.varied), t.state, f"{t.seconds:.1f}" if t.run else "", _figure(t.metric), t.run]
+        for t in summary.trials
+    ]  # fmt: skip
+    columns = ["trial", "overrides", "state", "seconds", summary.metric or "metric", "run"]
+    print_table(f"Sweep {summary.sweep}", columns, rows)
+    groups = [
+        [
+            ", ".join(map(str, group.trials)),
+            spread.n,
+            f"{spread.mean:.6g}",
+            _figure(spread.deviation),
+        ]
+        for group in summary.groups
+        if len(group.trials) > 1 and (spread := group.spreads.get(summary.metric))
+    ]
+    print_table(f"Seeds: {summary.metric}", ["trials", "n", "mean", "deviation"], groups)
+
+
+def _figure(value: Any) -> str:
+    """Return how a metric is shown in a table."""
+    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else shown(value)
+
+
+COMMANDS = (sweep,)

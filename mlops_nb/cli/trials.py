@@ -1,0 +1,101 @@
+"""Progress by trial: a live table on a terminal, plain lines in a pipe; on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .progress import LiveTable
+
+if TYPE_CHECKING:
+    from mlops_nb.core.project import Project
+    from mlops_nb.sweep.executor import News
+    from mlops_nb.sweep.record import Sweep
+
+
+@dataclass
+class _Row:
+    """What is shown of a trial."""
+
+    state: str = "waiting"
+    stage: str = ""
+    began: float = 0.0
+    seconds: float | None = None
+    metric: str = ""
+
+
+class TrialProgress(LiveTable):
+    """Shows the news of a sweep; use it as a context manager."""
+
+    def __init__(self, project: Project, sweep: Sweep, metric: str | None) -> None:
+        from mlops_nb.sweep.summary import varied
+
+        self._project, self._metric = project, metric
+        self._words = {number: " ".join(own) for number, own in varied(sweep).items()}
+        self._rows = {trial.number: _Row() for trial in sweep.trials}
+
+    def listen(self, news: News) -> None:
+        """Show one piece of news; that nobody reads any more does not stop the sweep."""
+        row = self._rows[news.trial]
+        if news.kind == "began":
+            row.state, row.began, row.seconds = "running", time.monotonic(), None
+        elif news.kind == "running":
+            row.stage = news.stage
+        elif news.kind == "over":
+            row.state, row.stage = news.state or "unknown", ""
+            row.seconds = time.monotonic() - row.began if row.began else 0.0
+            row.metric = self._figure(news.run) if news.state == "ok" else ""
+        line = self._line(news, row)
+        if line:
+            with contextlib.suppress(OSError):  # a closed pipe, a closed terminal
+                self._print(line)
+
+    def _figure(self, run: str) -> str:
+        """Return the metric of a run that is over, with its name."""
+        from mlops_nb.runs.run import Run
+        from mlops_nb.runs.store import Store
+        from mlops_nb.sweep.summary import headline_of
+
+        found = Store(self._project.runs).read(run)
+        if not isinstance(found, Run):
+            return ""
+        name, value = headline_of(self._project, found, self._metric)
+        return f"{name} {value}" if value is not None else ""
+
+    def _line(self, news: News, row: _Row) -> str:
+        """Return the line that says what has happened, if it is worth one."""
+        trial = f"trial {news.trial}"
+        if news.kind == "ended" and news.state == "failed":
+            return f"{trial} {news.stage}: failed, {news.text}"
+        if self._live is not None:
+            return f"{trial}: {news.text}" if news.kind == "over" and news.text else ""
+        if news.kind == "began":
+            return f"{trial}: running, {self._words[news.trial]}"
+        if news.kind == "ended":
+            return f"{trial} {news.stage}: {news.state} after {news.seconds:.1f} s"
+        if news.kind == "over":
+            more = ", ".join(filter(None, [row.metric, news.text]))
+            return f"{trial}: {row.state} after {row.seconds:.1f} s{', ' if more else ''}{more}"
+        return ""
+
+    def _shown(self) -> Any:
+        """Return the live table: as many trials as there is room for, those that run first."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        room = max(5, self._live.console.height - 4)
+        ranked = sorted(self._rows, key=lambda number: self._rows[number].state == "waiting")
+        begun = [n for n in ranked if self._rows[n].state != "waiting"][-room:]
+        chosen = (begun + [n for n in ranked if self._rows[n].state == "waiting"])[:room]
+        table = Table("trial", "overrides", "state", "stage", "seconds", "metric", box=None)
+        for number in sorted(chosen):
+            row = self._rows[number]
+            took = row.seconds if row.seconds is not None else time.monotonic() - row.began
+            seconds = f"{took:.0f}" if row.began else ""
+            cells = (str(number), self._words[number], row.state, row.stage, seconds, row.metric)
+            table.add_row(*map(Text, cells))
+        over = sum(row.seconds is not None for row in self._rows.values())
+        return Group(table, Text(f"{over} of {len(self._rows)} trials are over"))
