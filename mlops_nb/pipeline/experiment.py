@@ -90,8 +90,8 @@ _NOT_IN_NAMES = re.compile(r"[^0-9A-Za-z_.-]+")
 
 def experiment_name(text: str) -> str:
     """Return `text` as a name that git and DVC accept for an experiment."""
-    name = _NOT_IN_NAMES.sub("-", text).strip("-.")
-    return re.sub(r"\.{2,}|\.lock$", "-", name)[:100] or "run"
+    name = re.sub(r"\.{2,}", "-", _NOT_IN_NAMES.sub("-", text))[:100].strip("-.")
+    return re.sub(r"(\.lock)+$", "", name).strip("-.") or "run"
 
 
 def keep_experiment(root: Path, baseline: str, name: str) -> Experiment:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from ..core.moments import timestamp
 from ..core.project import Project
 from ..core.states import State
 from ..errors import MlopsNbError, PipelineKilled
+from ..notebook.interrupts import interrupts_put_off
 from ..notebook.journal import JOURNAL, read_entries
 from ..notebook.stage import Stage, read_stages
 from mlops_nb.pipeline.experiment import (
@@ -39,8 +40,8 @@ from ..runs.run import Run, new_id
 from ..runs.store import Store
 
 # %% auto #0
-__all__ = ['RUN_VARIABLE', 'OUTCOME', 'Asked', 'code_facts', 'who', 'Recording', 'Executed', 'outcomes_of', 'stage_records',
-           'state_of', 'resources_of', 'keep_files']
+__all__ = ['RUN_VARIABLE', 'OUTCOME', 'Asked', 'code_facts', 'who', 'import_path', 'Recording', 'Executed', 'outcomes_of',
+           'stage_records', 'state_of', 'resources_of', 'keep_files']
 
 # %% ../../nbs/lib/pipeline/74_recording.ipynb #31c82562
 RUN_VARIABLE = "MLOPS_NB_RUN"
@@ -80,6 +81,20 @@ def who(root: Path) -> dict[str, Any]:
     return {"name": names["name"] or user, "email": names["email"], "user": user}
 
 
+def import_path(path: str, project: Project, place: Project) -> dict[str, str]:
+    """Return `PYTHONPATH` for `place`, given that of `project`: what is in the one is in the other.
+
+    A folder `src` comes first, since an installation in development mode leads to that of `project`.
+    """
+    if project.root == place.root:
+        return {}
+    found = [str(place.root / "src")] if (place.root / "src").is_dir() else []
+    for entry in filter(None, path.split(os.pathsep)):
+        inner = project.relative(Path(entry))
+        found.append(entry if os.path.isabs(inner) else str(place.root / inner))
+    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(found))} if found else {}
+
+
 class Recording:
     """The record of one run: made when it begins, completed by `finish` or `discard`.
 
@@ -95,6 +110,7 @@ class Recording:
         self.project = project
         self._store = Store(project.runs)
         self._clock, began = time.monotonic(), datetime.now(UTC)
+        self._is_over = False
         self.snapshot = snapshot or take_snapshot(project.root, "the code of a run")
         self._run = Run(
             new_id(began),
@@ -132,6 +148,10 @@ class Recording:
         """What the commands of the run have in their environment beside ours."""
         return {RUN_VARIABLE: self.id}
 
+    def environ_in(self, place: Project) -> dict[str, str]:
+        """Return `environ` for commands in `place`, where they find its modules and no others."""
+        return self.environ | import_path(os.environ.get("PYTHONPATH", ""), self.project, place)
+
     def discard(self) -> None:
         """Forget the run: nothing had to be done."""
         self._attempt.finish(replace(self._run, state="cancelled"))
@@ -145,15 +165,22 @@ class Recording:
 
         `failure` is what kept the reproduction from an end of its own.
         """
+        with interrupts_put_off():
+            return self._finish(place, reproduction, failure)
+
+    def _finish(
+        self, place: Project, reproduction: Reproduction | None, failure: MlopsNbError | None
+    ) -> Run:
         stages = _stages_of(place)
         outcomes = outcomes_of(self.project, self.id)
-        results = read_results(place, stages)
-        keep_files(self.folder, place, stages, outcomes)
         records = stage_records(reproduction, outcomes)
+        settled = {name for name, record in records.items() if record["how"] in _SETTLED}
+        results = read_results(place, stages, settled)
+        unread = list(results.unread)
+        with _noted(unread):
+            keep_files(self.folder, place, [s for s in stages if s.name in settled], outcomes)
         state = state_of(reproduction, records, failure)
-        more: dict[str, Any] = {"unread": list(results.unread)} if results.unread else {}
-        if failure is not None:
-            more["failure"] = failure.to_json()
+        more: dict[str, Any] = {"failure": failure.to_json()} if failure is not None else {}
         run = replace(
             self._run,
             state=state,
@@ -170,15 +197,45 @@ class Recording:
             more=more,
         )
         base = self.snapshot.base
-        if state == "ok" and base is not None and place.root != self.project.root:
-            name = self._store.annotations(self.id).name or f"run-{self.id[-8:]}"
-            experiment = keep_experiment(place.root, base, name)
-            run = replace(run, more={**more, "experiment": asdict(experiment)})
-        else:
-            left = keep_left(place.root, self.id, self.snapshot.commit, _written(place, run))
-            run = replace(run, more={**more, "left": left} if left else more)
+        with _noted(unread):
+            if state == "ok" and base is not None and place.root != self.project.root:
+                name = self._store.annotations(self.id).name or f"run-{self.id[-8:]}"
+                more["experiment"] = asdict(keep_experiment(place.root, base, name))
+            elif left := keep_left(place.root, self.id, self.snapshot.commit, _written(place, run)):
+                more["left"] = left
+        if unread:
+            more["unread"] = unread
+        return self._close(replace(run, more=more))
+
+    def _close(self, run: Run) -> Run:
+        """Write the last record."""
         self._attempt.finish(run)
+        self._is_over = True
         return run
+
+    @contextlib.contextmanager
+    def until_it_begins(self) -> Iterator[None]:
+        """Close the record with what is raised before the reproduction began, if anything is."""
+        try:
+            yield
+        except BaseException as why:
+            if not self._is_over:
+                state: State = "cancelled" if isinstance(why, KeyboardInterrupt) else "error"
+                failure = {"error": type(why).__name__, "message": str(why)}
+                more = {"failure": why.to_json() if isinstance(why, MlopsNbError) else failure}
+                now, seconds = timestamp(datetime.now(UTC)), time.monotonic() - self._clock
+                last = replace(self._run, state=state, finished=now, more=more)
+                self._close(replace(last, wall_seconds=round(seconds, 3)))
+            raise
+
+
+@contextlib.contextmanager
+def _noted(unread: list[str]) -> Iterator[None]:
+    """Note what cannot be kept: a record without it is better than none."""
+    try:
+        yield
+    except (MlopsNbError, OSError) as error:
+        unread.append(" ".join(str(error).split()))
 
 
 def _written(place: Project, run: Run) -> list[str]:
@@ -229,6 +286,8 @@ def _entries(path: Path) -> Any:
         yield from read_entries(path)
 
 
+_SETTLED = frozenset({"ran", "restored", "recorded", "unchanged"})
+"""What a stage is whose files are those of this run, and not of one before."""
 _STATES: Mapping[str, State] = {
     "ran": "ok", "restored": "ok", "recorded": "ok", "unchanged": "ok", "would run": "pending",
     "failed": "error", "not run": "pending",

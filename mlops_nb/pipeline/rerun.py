@@ -168,5 +168,6 @@ def rerun(
             config = _written(place, values)
         whole = replace(asked, overrides=(*run.overrides, *asked.overrides))
         recording = Recording(project, whole, code)
-        write_config(place, config)
-        return record(recording, place, order, follow)
+        with recording.until_it_begins():
+            write_config(place, config)
+            return record(recording, place, order, follow)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,19 +36,24 @@ class Results:
     unread: tuple[str, ...] = ()
 
 
-def read_results(project: Project, stages: Sequence[Stage]) -> Results:
-    """Return what the files of `project` say; those of `stages` by the names of the stages."""
+def read_results(project: Project, stages: Sequence[Stage], settled: Collection[str]) -> Results:
+    """Return what the files of `project` say; those of `stages` by the names of the stages.
+
+    Of a stage that is not `settled`, the files are those of an earlier run: they are left out.
+    """
     unread: list[str] = []
     lock: Lock = {}
     try:
         lock = read_lock(project)
     except MlopsNbError as error:
         unread.append(str(error))
+    lock = {name: entry for name, entry in lock.items() if name in settled}
     artifacts = artifacts_of(lock)
+    own = [stage for stage in stages if stage.name in settled]
     return Results(
         params=read_params(project, stages, unread),
-        metrics=read_metrics(project.root, stages, unread),
-        series=read_all_series(project.root, stages, unread),
+        metrics=read_metrics(project.root, own, unread),
+        series=read_all_series(project.root, own, unread),
         artifacts=artifacts,
         data=data_of(lock, artifacts, lambda path: (project.root / f"{path}.dvc").exists()),
         unread=tuple(unread),

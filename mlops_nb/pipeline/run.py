@@ -66,7 +66,10 @@ def run_commit(
 ) -> Ran:
     """Run the pipeline as it is in the commit of `snapshot` with `config`."""
     recording = Recording(project, asked, snapshot)
-    with worktree(project, recording.id, snapshot.commit) as place:
+    with (
+        recording.until_it_begins(),
+        worktree(project, recording.id, snapshot.commit) as place,
+    ):
         write_config(place, config)
         return record(recording, place, order, follow)
 
@@ -83,7 +86,7 @@ def record(
     `reproduce` is called as the function of this name in `pipeline.repro` is.
     """
     try:
-        done = reproduce(place, order, follow, environ=recording.environ)
+        done = reproduce(place, order, follow, environ=recording.environ_in(place))
     except MlopsNbError as failure:
         return Ran(recording.finish(place, None, failure), None, failure)
     except BaseException:

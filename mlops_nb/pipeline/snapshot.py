@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -88,11 +89,27 @@ def _sorted_out(git: Git, most_bytes: int) -> tuple[list[str], tuple[LeftOut, ..
             size = os.lstat(git.root / path).st_size
         except OSError:
             continue  # just removed
-        if size > most_bytes:
+        if _may_be_secret(path):
+            left_out.append(LeftOut(path, "it may hold secrets; add it to git or to .gitignore"))
+        elif size > most_bytes:
             left_out.append(LeftOut(path, f"{size:,} bytes; add it to DVC or to .gitignore"))
         else:
             taken.append(path)
     return taken, tuple(left_out)
+
+
+_SECRETS = re.compile(
+    r"\.env(\..+)?|\.netrc|\.pypirc|id_(rsa|dsa|ecdsa|ed25519)|.+\.(pem|key|p12|pfx|kdbx)|"
+    r"credentials(\..+)?|secrets?\.(json|ya?ml|toml|ini|txt)",
+    re.IGNORECASE,
+)
+
+
+def _may_be_secret(path: str) -> bool:
+    """Return whether an untracked file has a name under which people keep secrets."""
+    name = path.rpartition("/")[2]
+    examples = (".env.example", ".env.sample", ".env.template")
+    return name not in examples and _SECRETS.fullmatch(name) is not None
 
 
 @contextmanager

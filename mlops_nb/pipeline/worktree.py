@@ -21,31 +21,53 @@ from ..errors import ProjectError
 __all__ = ['cache_folder', 'local_settings', 'worktree', 'check_out', 'remove', 'abandoned', 'sweep']
 
 # %% ../../nbs/lib/pipeline/72_worktree.ipynb #0c4ada49
-_PATHS = {("cache", "dir"), ("core", "site_cache_dir")}
-
-
 def cache_folder(project: Project) -> Path:
-    """Return the folder of DVC's cache of `project`."""
-    settings = configparser.ConfigParser(interpolation=None)
-    settings.read_string(local_settings(project))
-    return Path(settings.get("cache", "dir"))
+    """Return the folder of DVC's cache of `project`: the first that local to system settings name.
 
-
-def local_settings(project: Project) -> str:
-    """Return what DVC's local settings of a worktree of `project` have to say."""
+    Raises
+    ------
+    ProjectError
+        If a file of settings cannot be read.
+    """
     folder = project.root / ".dvc"
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    shared = os.environ.get("XDG_CONFIG_DIRS", "").partition(os.pathsep)[0] or "/etc/xdg"
+    files = (folder / "config.local", folder / "config", Path(home, "dvc", "config"),
+             Path(shared, "dvc", "config"))  # fmt: skip
+    for file in files:
+        named = _read(file).get("cache", "dir", fallback="").strip("'\"")
+        if named:
+            return Path(os.path.abspath(file.parent / os.path.expanduser(named)))
+    return folder / "cache"
+
+
+def _read(file: Path) -> configparser.ConfigParser:
+    """Return the settings in a file of DVC's, none if it is not there."""
     settings = configparser.ConfigParser(interpolation=None)
-    shared = configparser.ConfigParser(interpolation=None)
-    shared.read(folder / "config", encoding="utf-8")
-    settings.read(folder / "config.local", encoding="utf-8")
-    cache = shared.get("cache", "dir", fallback="cache")
-    if not settings.has_section("cache"):
-        settings.add_section("cache")
-    settings.set("cache", "dir", settings.get("cache", "dir", fallback=cache))
+    try:
+        settings.read(file, encoding="utf-8")
+    except (configparser.Error, ValueError) as error:
+        what = f"{file}: {str(error).splitlines()[0]}"
+        raise ProjectError(file.parent, what, hint="see `dvc config --list`") from None
+    return settings
+
+
+def local_settings(project: Project, place: Path) -> str:
+    """Return what DVC's local settings of a worktree of `project`, in `place`, have to say.
+
+    What DVC notes about files that it has seen is kept in the worktree, and goes with it.
+    """
+    folder = project.root / ".dvc"
+    settings = _read(folder / "config.local")
+    for section in ("cache", "core"):
+        if not settings.has_section(section):
+            settings.add_section(section)
+    settings.set("cache", "dir", f'"{cache_folder(project)}"')
+    settings.set("core", "site_cache_dir", f'"{place / ".dvc" / "tmp" / "site"}"')
     for section in settings.sections():
         for name, value in settings.items(section):
-            if (section, name) in _PATHS or _is_local_remote(section, name, value):
-                settings.set(section, name, os.path.abspath(folder / value))
+            if _is_local_remote(section, name, value):
+                settings.set(section, name, f'"{os.path.abspath(folder / value)}"')
     lines = []
     for section in settings.sections():
         lines += [
@@ -90,21 +112,26 @@ def check_out(project: Project, folder: Path, commit: str) -> Project:
     """
     git = Git(project.root)
     prefix = git.text("rev-parse", "--show-prefix")
-    git.run("worktree", "add", "--quiet", "--detach", str(folder), commit)
+    # without the hooks of the repository: DVC's would check out data before it knows the cache
+    git.run(
+        "-c", "core.hooksPath=/dev/null", "worktree", "add", "-q", "--detach", str(folder), commit
+    )
     inner = Project(folder / prefix if prefix else folder)
     if not (inner.root / ".dvc").is_dir():
         remove(project, folder)
         what = f"there is no DVC project in {commit[:8]}"
         raise ProjectError(project.root, what, hint="commit `.dvc` to git")
-    (inner.root / ".dvc" / "config.local").write_text(local_settings(project), encoding="utf-8")
+    (inner.root / ".dvc" / "config.local").write_text(
+        local_settings(project, inner.root), encoding="utf-8"
+    )
     return inner
 
 
 def remove(project: Project, folder: Path) -> None:
-    """Remove a worktree with all that is in it."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a worktree with all that is in it, and no other one that is missing just now."""
     with contextlib.suppress(ProjectError):
-        Git(project.root).run("worktree", "prune")
+        Git(project.root).run("worktree", "remove", "--force", "--force", str(folder))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def abandoned(project: Project) -> list[Path]:

@@ -45,7 +45,10 @@ def run_spec(
         recording = Recording(project, spec.asked, spec.snapshot)
         run = recording.id
         tell(News(spec.trial, "began", run))
-        with worktree(project, run, spec.snapshot.commit) as place:
+        with (
+            recording.until_it_begins(),
+            worktree(project, run, spec.snapshot.commit) as place,
+        ):
             write_atomic(place.params_file, spec.params)
             order = ReproOrder(jobs=spec.jobs, force=spec.force)
             ran = record(recording, place, order, follow, partial(reproduce_inside, commands))
