@@ -82,9 +82,9 @@ def who(root: Path) -> dict[str, Any]:
 
 
 def import_path(path: str, project: Project, place: Project) -> dict[str, str]:
-    """Return `PYTHONPATH` for `place`, given that of `project`: what is in the one is in the other.
+    """Return `PYTHONPATH` for `place`, given that of `project`: what is in one is in the other.
 
-    A folder `src` comes first, since an installation in development mode leads to that of `project`.
+    A folder `src` comes first, since an installation in development mode leads to the project's.
     """
     if project.root == place.root:
         return {}

@@ -103,9 +103,31 @@ def test_a_run_that_fails_is_on_record_with_the_error(shop: Shop) -> None:
     run = run_of(shop, "train.shrink=0.5", code=1)
     assert run.state == "error" and run.stages["train"]["state"] == "ok"
     assert run.stages["evaluate"]["error"]["message"] == "no score"
-    assert run.metrics["train"]["fitted"]
+    assert run.metrics["train"]["fitted"] and "evaluate" not in run.metrics
+    assert "metrics/evaluate.json" not in run.artifacts  # that is of the run before
     assert shop.run("git", "worktree", "list").stdout.count("\n") == 1
     assert shop.run("git", "for-each-ref", "refs/exps").stdout == ""
+
+
+def test_the_hooks_that_dvc_installs_do_not_run_in_a_worktree(shop: Shop) -> None:
+    shop.run("dvc", "install")
+    assert run_of(shop, "train.shrink=0.5").state == "ok"
+
+
+def test_what_may_hold_secrets_is_not_taken_for_code(shop: Shop) -> None:
+    shop.path(".env").write_text("TOKEN=hush")
+    shop.path("notes.txt").write_text("not tracked")
+    run = run_of(shop, "train.shrink=0.5")
+    names = shop.run("git", "ls-tree", "--name-only", run.code["commit"]).stdout.split()
+    assert "notes.txt" in names and ".env" not in names
+    assert [one["path"] for one in run.code["left_out"]] == [".env"]
+
+
+def test_a_run_whose_worktree_cannot_be_made_is_on_record_with_the_reason(shop: Shop) -> None:
+    shop.run("git", "rm", "--quiet", "--cached", "-r", ".dvc")
+    shop.path(".gitignore").write_text(shop.text(".gitignore") + ".dvc\n")
+    run = run_of(shop, "train.shrink=0.5", code=2)
+    assert run.state == "error" and "no DVC project" in run.more["failure"]["message"]
 
 
 def test_a_wrong_override_is_refused_and_no_run_is_begun(shop: Shop) -> None:

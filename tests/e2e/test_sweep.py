@@ -113,7 +113,7 @@ def test_a_sweep_that_is_interrupted_can_be_resumed(shop: Shop) -> None:
     assert running.wait(120) == 130, said
     assert "mlops-nb sweep --resume" in said[-1]
     states = sorted(run.state for run in runs_of(shop))
-    assert states[-2:] == ["ok", "ok"] and "cancelled" in states
+    assert "ok" in states and "cancelled" in states
     assert shop.run("git", "worktree", "list").stdout.count("\n") == 1
     shop.path("go.txt").write_text("")
     name = said[-1].split("--resume ")[1].strip("`\n")
