@@ -176,10 +176,11 @@ class Loaded:
         self.folders: tuple[str, ...] = ()
         self._own_tops: frozenset[str] = frozenset()
 
-    def load(self, names: Iterable[str]) -> None:
+    def load(self, names: Iterable[str], seconds: float | None = None) -> None:
         """Import each of `names` for which that makes no difference to a kernel.
 
-        All together may take `ROUND_SECONDS`; what is not tried by then counts as too long.
+        A trial may take `seconds`, and all together `ROUND_SECONDS`; what takes longer, or is not
+        tried by then, is refused as too long.
         """
         installed = []
         for name in dict.fromkeys(names):
@@ -187,23 +188,23 @@ class Loaded:
                 installed.append(name)
             else:
                 self.refused[name] = "is not installed"
-        if not objection(*installed):
+        if not objection(*installed, seconds=seconds):
             self._load_tried(installed)
             return
         deadline = time.monotonic() + ROUND_SECONDS
         for name in installed:
-            if reason := self._objection(name, deadline):
+            if reason := self._objection(name, deadline, seconds):
                 self.refused[name] = reason
             else:
                 self._load_tried([name])
 
-    def _objection(self, name: str, deadline: float) -> str:
+    def _objection(self, name: str, deadline: float, seconds: float | None) -> str:
         """Return why `name` must not be loaded; what refuses a package refuses its modules."""
         parents = [name[:place] for place, letter in enumerate(name) if letter == "."]
         refused = next((self.refused[parent] for parent in parents if parent in self.refused), "")
         if refused or name in sys.modules:
             return refused
-        return TOO_LONG if time.monotonic() > deadline else objection(name)
+        return TOO_LONG if time.monotonic() > deadline else objection(name, seconds=seconds)
 
     def _load_tried(self, names: Sequence[str]) -> None:
         self.load_untried(names)

@@ -27,7 +27,6 @@ from mlops_nb.warm.preload import (
     TOO_LONG,
     Loaded,
     is_missing,
-    objection,
     projects_modules,
 )
 from .snapshot import Snapshot
@@ -143,9 +142,14 @@ class Zygote(Loop):
         """Load what was added to the list of wanted modules; return whether anything was."""
         names = self._loaded.untried(read_list(self._folder))
         if names:
-            is_quick = not objection(*names, seconds=QUICK_SECONDS)
-            with contextlib.nullcontext() if is_quick else self.out_of_the_way():
-                load_listed(self._loaded, names, self._folder)
+            self._loaded.load(names, QUICK_SECONDS)
+            slow = [name for name in names if self._loaded.refused.get(name) == TOO_LONG]
+            if slow:
+                self._loaded.refused = {
+                    name: why for name, why in self._loaded.refused.items() if name not in slow
+                }
+                with self.out_of_the_way():
+                    load_listed(self._loaded, slow, self._folder)
             self._loaded.not_installed = projects_modules()
             self._loaded.note_tops()
             self._snapshot.add(sys.modules)

@@ -915,6 +915,7 @@ asyncio.run(main())
 def test_output_outside_of_cells_goes_where_a_cold_kernel_would_write_it(
     jupyter: Warm, tmp_path: Path
 ) -> None:
+    jupyter.wait_for_spare()
     command = [sys.executable, "-c", STREAMS]
     options = {"cwd": tmp_path, "env": jupyter.environ, "timeout": 120}
     done = subprocess.run(command, capture_output=True, text=True, **options)
