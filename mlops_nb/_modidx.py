@@ -2190,6 +2190,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'mlops_nb/pipeline/recording.py'),
                                              'mlops_nb.pipeline.recording.code_facts': ( 'lib/pipeline/recording.html#code_facts',
                                                                                          'mlops_nb/pipeline/recording.py'),
+                                             'mlops_nb.pipeline.recording.hide_from_git': ( 'lib/pipeline/recording.html#hide_from_git',
+                                                                                            'mlops_nb/pipeline/recording.py'),
                                              'mlops_nb.pipeline.recording.import_path': ( 'lib/pipeline/recording.html#import_path',
                                                                                           'mlops_nb/pipeline/recording.py'),
                                              'mlops_nb.pipeline.recording.keep_files': ( 'lib/pipeline/recording.html#keep_files',

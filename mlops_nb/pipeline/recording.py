@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import provenance
+from ..core.files import write_atomic
 from ..core.git import Git
 from ..core.moments import timestamp
 from ..core.project import Project
@@ -40,8 +41,8 @@ from ..runs.run import Run, new_id
 from ..runs.store import Store
 
 # %% auto #0
-__all__ = ['RUN_VARIABLE', 'OUTCOME', 'Asked', 'code_facts', 'who', 'import_path', 'Recording', 'Executed', 'outcomes_of',
-           'stage_records', 'state_of', 'resources_of', 'keep_files']
+__all__ = ['RUN_VARIABLE', 'OUTCOME', 'Asked', 'code_facts', 'who', 'import_path', 'Recording', 'hide_from_git', 'Executed',
+           'outcomes_of', 'stage_records', 'state_of', 'resources_of', 'keep_files']
 
 # %% ../../nbs/lib/pipeline/74_recording.ipynb #31c82562
 RUN_VARIABLE = "MLOPS_NB_RUN"
@@ -111,6 +112,7 @@ class Recording:
         self._store = Store(project.runs)
         self._clock, began = time.monotonic(), datetime.now(UTC)
         self._is_over = False
+        hide_from_git(project.state)
         self.snapshot = snapshot or take_snapshot(project.root, "the code of a run")
         self._run = Run(
             new_id(began),
@@ -236,6 +238,14 @@ def _noted(unread: list[str]) -> Iterator[None]:
         yield
     except (MlopsNbError, OSError) as error:
         unread.append(" ".join(str(error).split()))
+
+
+def hide_from_git(state: Path) -> None:
+    """Let git overlook what is kept beside it, also where nobody has told it to."""
+    ignore = state / ".gitignore"
+    if not ignore.exists():
+        state.mkdir(parents=True, exist_ok=True)
+        write_atomic(ignore, "*\n")
 
 
 def _written(place: Project, run: Run) -> list[str]:

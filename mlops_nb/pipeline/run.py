@@ -12,7 +12,7 @@ from ..config.compose import compose
 from ..config.config import Config, write_config
 from ..core.project import Project
 from ..errors import MlopsNbError
-from .recording import Asked, Recording
+from .recording import Asked, Recording, hide_from_git
 from .repro import Follow, Reproduction, ReproOrder, reproduce
 from .snapshot import Snapshot, take_snapshot
 from .worktree import sweep, worktree
@@ -52,6 +52,7 @@ def run_pipeline(
     """
     config = compose(*asked.overrides, project=project)
     sweep(project)
+    hide_from_git(project.state)
     snapshot = take_snapshot(project.root, "the code of a run")
     return run_commit(project, snapshot, config, asked, order, follow)
 

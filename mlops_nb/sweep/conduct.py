@@ -20,7 +20,7 @@ from ..core.locks import locked
 from ..core.project import Project
 from ..errors import MlopsNbError, PipelineError
 from ..notebook.stage import read_stages
-from ..pipeline.recording import code_facts
+from ..pipeline.recording import code_facts, hide_from_git
 from ..pipeline.snapshot import take_snapshot
 from ..pipeline.worktree import sweep as sweep_worktrees
 from ..runs.annotations import Annotations
@@ -58,6 +58,7 @@ def plan_sweep(
     trials = expand(overrides, project)
     configs = compose_each(trials, project)
     sweep_worktrees(project)
+    hide_from_git(project.state)
     snapshot = take_snapshot(project.root, "the code of a sweep")
     sweep = Sweep(
         new_id(),

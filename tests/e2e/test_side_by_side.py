@@ -121,7 +121,8 @@ class Folder(Shop):
         found["git index"] = self.run("git", "ls-files", "--stage").stdout
         for path in sorted(self.root.rglob("*")):
             name = path.relative_to(self.root)
-            if path.is_file() and name.parts[0] != ".git" and name.parts[:2] != (".dvc", "tmp"):
+            own = name.parts[0] in (".git", ".mlops_nb") or name.parts[:2] == (".dvc", "tmp")
+            if path.is_file() and not own:
                 found[str(name)] = path.read_bytes()
         return found
 
