@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .show import json_option, print_json
 
+if TYPE_CHECKING:
+    from mlops_nb.pipeline.portable import Imported
+    from mlops_nb.pipeline.sharing import Pulled
 
-def _refused(lines: tuple[str, ...]) -> None:
-    """Say what was left out, and why."""
-    for line in lines:
+
+def _arrived(done: Pulled | Imported, *, as_json: bool) -> None:
+    """Say what arrived, and what was left out and why."""
+    for line in done.refused:
         click.echo(f"left out: {line}", err=True)
+    if as_json:
+        print_json({"new": list(done.new), "known": list(done.known), "refused": list(done.refused)})
+        return
+    click.echo(f"{len(done.new)} new run(s), {len(done.known)} known")
 
 
 @click.command()
@@ -57,12 +66,7 @@ def pull(remote: str, as_json: bool) -> None:
     from mlops_nb.pipeline.sharing import pull as bring
 
     done = bring(find_project(Path.cwd()), remote)
-    _refused(done.refused)
-    if as_json:
-        document = {"new": list(done.new), "known": list(done.known), "refused": list(done.refused)}
-        print_json(document)
-        return
-    click.echo(f"{len(done.new)} new run(s) from {remote}, {len(done.known)} known")
+    _arrived(done, as_json=as_json)
 
 
 @click.command("export")
@@ -95,12 +99,7 @@ def import_(file: Path, as_json: bool) -> None:
     from mlops_nb.pipeline.portable import import_runs
 
     done = import_runs(find_project(Path.cwd()), file)
-    _refused(done.refused)
-    if as_json:
-        document = {"new": list(done.new), "known": list(done.known), "refused": list(done.refused)}
-        print_json(document)
-        return
-    click.echo(f"{len(done.new)} new run(s), {len(done.known)} known")
+    _arrived(done, as_json=as_json)
 
 
 COMMANDS = (push, pull, export_, import_)
