@@ -17,11 +17,13 @@ from ..core.locks import is_locked, take_lock
 from ..errors import UnwritablePath
 
 # %% auto #0
-__all__ = ['Entry', 'JOURNAL', 'VERSION', 'LOCK_SECONDS', 'entry_line', 'Journal', 'read_entries', 'is_written']
+__all__ = ['Entry', 'JOURNAL', 'RUN_VARIABLE', 'VERSION', 'LOCK_SECONDS', 'entry_line', 'Journal', 'read_entries', 'is_written']
 
 # %% ../../nbs/lib/notebook/76_journal.ipynb #855ff789
 Entry = dict[str, Any]
 JOURNAL = "journal.jsonl"
+RUN_VARIABLE = "MLOPS_NB_RUN"
+"""Tells the commands of a run which one they belong to; the first entry says it."""
 VERSION = 1
 """The form of the entries; what reads a journal of another one would misread it."""
 LOCK_SECONDS = 2.0

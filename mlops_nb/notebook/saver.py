@@ -16,7 +16,7 @@ from .agent import tool_source
 from .basis import Present
 from .checkpoint import Keeper
 from .copies import put_outputs_back
-from .journal import JOURNAL, Entry, is_written, read_entries
+from .journal import JOURNAL, RUN_VARIABLE, Entry, is_written, read_entries
 from .kernel import Kernel
 from .outcome import Ending
 from .prepare import Prepared, Request
@@ -152,7 +152,7 @@ def whereabouts(request: Request) -> dict[str, Any]:
     """Return by what the attempts of a request are found again, and which one it continues."""
     places = {"path": os.path.abspath(request.path), "report": os.path.abspath(request.report)}
     earlier = request.grounds.earlier if request.grounds else None
-    run = os.environ.get("MLOPS_NB_RUN")
+    run = os.environ.get(RUN_VARIABLE)
     return places | ({"resumes": earlier.name} if earlier else {}) | ({"run": run} if run else {})
 
 

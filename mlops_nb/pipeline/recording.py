@@ -24,7 +24,7 @@ from ..core.project import Project
 from ..core.states import State
 from ..errors import MlopsNbError, PipelineKilled
 from ..notebook.interrupts import interrupts_put_off
-from ..notebook.journal import JOURNAL, read_entries
+from ..notebook.journal import JOURNAL, RUN_VARIABLE, read_entries
 from ..notebook.stage import Stage, read_stages
 from mlops_nb.pipeline.experiment import (
     keep_code,
@@ -41,14 +41,10 @@ from ..runs.run import Run, new_id
 from ..runs.store import Store
 
 # %% auto #0
-__all__ = ['RUN_VARIABLE', 'OUTCOME', 'Asked', 'code_facts', 'who', 'import_path', 'Recording', 'hide_from_git', 'Executed',
-           'outcomes_of', 'stage_records', 'state_of', 'resources_of', 'keep_files']
+__all__ = ['OUTCOME', 'Asked', 'code_facts', 'who', 'import_path', 'Recording', 'hide_from_git', 'Executed', 'outcomes_of',
+           'stage_records', 'state_of', 'resources_of', 'keep_files']
 
 # %% ../../nbs/lib/pipeline/74_recording.ipynb #31c82562
-RUN_VARIABLE = "MLOPS_NB_RUN"
-"""Tells the commands of a run which one they belong to."""
-
-
 @dataclass(frozen=True)
 class Asked:
     """Why there is a run: who asked for it in which words, and what they said about it.
