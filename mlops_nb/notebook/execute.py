@@ -56,7 +56,15 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     nb = nbformat.from_dict(prepared.notebook)  # type: ignore[no-untyped-call]
     capture = Capture(Ledger(os.path.abspath(request.cwd), request.declared), request.cwd)
     memory = request.limits.memory_bytes
-    launch = Launch(name, request.cwd, request.environ, request.imports, memory, capture)
+    launch = Launch(
+        name,
+        request.cwd,
+        request.environ,
+        request.imports,
+        request.variables,
+        memory,
+        capture,
+    )
     with interrupts_put_off():  # but for the time in which cells run
         facts = whereabouts(request)
         observer = Observer(prepared, nb, request.kept, name, redactor, watch, capture, **facts)

@@ -52,7 +52,8 @@ __all__ = ['INTERRUPT_SECONDS', 'LAST_WORDS_SECONDS', 'SHUTDOWN_SECONDS', 'EXIT'
 class Launch:
     """A kernel to start: its name, its directory, and what its environment has beside ours.
 
-    `imports` are installed modules that the notebook uses, for a warm start the next time;
+    `imports` are installed modules that the notebook uses, for a warm start the next time,
+    `variables` those that its code sets, for a cold start if libraries read them;
     `memory_bytes` is what the kernel and its children may have together; `capture` learns which
     files they open.
     """
@@ -61,6 +62,7 @@ class Launch:
     cwd: Path
     environ: Mapping[str, str]
     imports: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
     memory_bytes: int | None = None
     capture: Capture | None = None
 
@@ -87,15 +89,13 @@ def _is_ipykernel(manager: AsyncKernelManager) -> bool:
     return spec is not None and is_ipykernel(spec.argv)
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #81d2058e
-def _own_provisioner(
-    manager: AsyncKernelManager, imports: tuple[str, ...]
-) -> WarmProvisioner | None:
+def _own_provisioner(manager: AsyncKernelManager, launch: Launch) -> WarmProvisioner | None:
     """Let `manager` start its kernel by our provisioner, if its specification does not object."""
     spec = manager.kernel_spec
     if spec is None or spec.metadata.get("kernel_provisioner"):
         return None
     provisioner = WarmProvisioner(kernel_id=uuid4().hex, kernel_spec=spec, parent=manager)
-    provisioner.imports = imports
+    provisioner.imports, provisioner.variables = launch.imports, launch.variables
     manager.provisioner = provisioner
     return provisioner
 
@@ -119,7 +119,7 @@ class Kernel:
         self._folder = HeldFolder()
         self._log = Path(self._folder.path, "kernel.log")
         _listen_in(Path(self._folder.path), self._manager)
-        self._provisioner = _own_provisioner(self._manager, launch.imports)
+        self._provisioner = _own_provisioner(self._manager, launch)
         self._process: subprocess.Popen[bytes] | None = None
         self._ooms: OomCounter | None = None
         self._guard: MemoryGuard | None = None

@@ -57,6 +57,8 @@ class Request:
         Whether a partial report goes to `report` as well, which is what papermill does.
     imports
         The installed modules that the notebook uses, for a warm start the next time.
+    variables
+        The environment variables that its code sets: one that a library reads means a cold start.
     declared
         What a stage declares of the files that it uses, for findings.
     strict
@@ -79,6 +81,7 @@ class Request:
     check: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False)
     partial: bool = False
     imports: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
     declared: Declared | None = None
     strict: bool = False
     grounds: Grounds | None = None

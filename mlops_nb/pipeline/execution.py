@@ -28,7 +28,7 @@ from .attempts import Resume, earlier_attempt, grounds
 from .dvcyaml import refuse_differing_entry, refuse_unseen
 from .kept import executions_folder, new_folder
 from .leaks import withdraw_leaks
-from .libraries import libraries
+from .libraries import libraries, variables
 
 if TYPE_CHECKING:
     from mlops_nb.notebook.event import Watch
@@ -207,6 +207,7 @@ def execute_order(
 def _request(order: Order, kernel: str | None, limits: Limits, earlier: Path | None) -> Request:
     """Return what is asked of the notebook's executor."""
     secrets = _secret_values(order)
+    root = order.project.root if order.project else None
     return Request(
         path=order.document.path,
         cwd=order.root,
@@ -221,7 +222,8 @@ def _request(order: Order, kernel: str | None, limits: Limits, earlier: Path | N
         outputs=_outputs(order),
         check=partial(withdraw_leaks, order.root, _recorded(order), secrets),
         partial=order.project is None,
-        imports=libraries([order.document], order.project.root if order.project else None),
+        imports=libraries([order.document], root),
+        variables=variables(order.document, root),
         declared=_declared(order),
         grounds=grounds(order.root, order.signature, order.binding.values, earlier),
     )

@@ -15,21 +15,18 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable, Set
-from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
-import ipykernel.ipkernel
 from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
+from .libraries import Libraries
 from .lifeline import tie
 from .likeness import freshen, put_on, reseed
 from .loop import adopt_orphans, die_with_parent
 from .preload import Loaded
-from .snapshot import Snapshot, environment_folders, file_of, is_installed
+from .snapshot import Snapshot
 from .variables import differing
 from .wanted import extend_list
 from .wire import Message, receive, send
@@ -43,8 +40,6 @@ class SpareApp(IPKernelApp):
 
     settled = False
     settings: Snapshot
-    own_files: tuple[str, ...] = ()
-    """The modules that a kernel has loaded before it runs anything."""
 
     @property
     def channels(self) -> dict[str, int]:
@@ -59,13 +54,6 @@ class SpareApp(IPKernelApp):
         """Load IPython's settings, and note what they are taken from."""
         self.settings = Snapshot(_settings_of(self))
         super().load_config_file(*arguments, **options)  # type: ignore[no-untyped-call]
-
-    def init_kernel(self) -> None:
-        """Create the kernel, for which only its own modules are loaded."""
-        modules = {file: SimpleNamespace(__file__=file) for file in self.own_files}
-        stand_in = SimpleNamespace(**vars(sys) | {"modules": modules})
-        with mock.patch.object(ipykernel.ipkernel, "sys", stand_in):
-            super().init_kernel()  # type: ignore[no-untyped-call]
 
     def init_poller(self) -> None:
         """Poll no parent: the lifeline is surer."""
@@ -123,11 +111,14 @@ REFUSED = 70
 
 def be_spare(control: socket.socket, folder: str, loaded: Loaded) -> None:
     """Be a kernel that waits in `folder` until `control` says whose it is; never returns."""
-    code, server_log, known = REFUSED, os.dup(2), 0
+    code, server_log, libraries = REFUSED, os.dup(2), None
     try:
         for name in loaded.not_installed:
             del sys.modules[name]
-        app = _prepare(folder, loaded.kernels_own)
+        os.setsid()
+        freshen()
+        libraries = Libraries(loaded)
+        app = _prepare(folder)
         request, (asker, lifeline, *streams) = receive(control)
         connection = socket.socket(fileno=asker)
         changed = app.settings.changed()
@@ -142,7 +133,7 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded) -> None:
             server_log = _log_to(*streams)
             _tell(connection, app)
             control.close()
-            known = len(sys.modules)
+            libraries.settle()
             app.start()
             code = 0
     except ConnectionError:
@@ -150,24 +141,7 @@ def be_spare(control: socket.socket, folder: str, loaded: Loaded) -> None:
     except BaseException:  # an exit in somebody's configuration as well
         os.write(server_log, traceback.format_exc().encode())
     finally:
-        _leave(code, folder, known, loaded)
-
-
-def _learnt(known: int, packages: Set[str]) -> list[str]:
-    """Return the private modules of `packages` that were imported after the first `known` ones.
-
-    Public ones would be there for a notebook that has forgotten to import them.
-    """
-    names = list(islice(reversed(sys.modules), max(0, len(sys.modules) - known)))
-    folders = environment_folders() if names else ()
-    files = {name: file_of(module) for name in names if (module := sys.modules.get(name))}
-    return [
-        name
-        for name in reversed(files)
-        if is_installed(files[name] or "", folders)
-        and any(part.startswith("_") for part in name.split(".")[1:])
-        and name.partition(".")[0] in packages
-    ]
+        _leave(code, folder, libraries)
 
 
 def _tell(connection: socket.socket, app: Any) -> None:
@@ -179,15 +153,12 @@ def _tell(connection: socket.socket, app: Any) -> None:
     connection.close()
 
 
-def _prepare(folder: str, own_files: tuple[str, ...]) -> Any:
+def _prepare(folder: str) -> Any:
     """Return the kernel application with bound sockets, as far as it can be before adoption."""
-    os.setsid()
-    freshen()
     _end_input()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     SpareApp.clear_instance()
     app: Any = SpareApp.instance(parent_handle=os.getppid())
-    app.own_files = own_files
     listening = {"connection_file": f"{folder}/kernel.json", "ip": f"{folder}/socket"}
     arguments = {
         "IPKernelApp": listening | {"transport": "ipc"},
@@ -231,11 +202,10 @@ def _spelled(names: Iterable[str]) -> set[str]:
 
 def _adopt(app: Any, request: Message, loaded: Loaded) -> str:
     """Take on what `request` says; return why that is not possible, or an empty text."""
-    name = differing(request["environ"], loaded.environ, loaded.noted)
+    name = differing(request["environ"], loaded.base.environ, loaded.noted)
     if name:
         return f"{name} differs from when the libraries were loaded"
-    settings_file = _settings_file()
-    refusal = put_on(request | {"environ": loaded.set_by_imports | request["environ"]})
+    refusal = put_on(request | {"environ": loaded.base.set_by_kernel | request["environ"]})
     if refusal:
         return refusal
     name = stood_in_for(["", *sys.path], loaded.tops, loaded.folders)
@@ -243,7 +213,6 @@ def _adopt(app: Any, request: Message, loaded: Loaded) -> str:
         return f"the project has a module `{name}`, which is loaded from elsewhere"
     reseed()
     app.settle(request)
-    _reread_settings(settings_file)
     return ""
 
 
@@ -268,24 +237,6 @@ def _is_package(path: str) -> bool:
     return os.path.isfile(os.path.join(path, "__init__.py"))
 
 
-def _settings_file() -> str:
-    """Return the file that matplotlib would take its settings from."""
-    matplotlib = sys.modules.get("matplotlib")
-    return str(matplotlib.matplotlib_fname()) if matplotlib else ""
-
-
-def _reread_settings(file: str) -> None:
-    """Let matplotlib have the settings and the backend that it would find now."""
-    matplotlib = sys.modules.get("matplotlib")
-    if matplotlib is None:
-        return
-    if _settings_file() != file:
-        fresh = matplotlib.rc_params_from_file(_settings_file())
-        for params in (matplotlib.rcParamsDefault, matplotlib.rcParamsOrig, matplotlib.rcParams):
-            dict.update(params, fresh)
-    matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"]
-
-
 def _log_to(*files: int) -> int:
     """Let what is written outside of cells go to these two; return the one for errors."""
     place = 2
@@ -296,12 +247,14 @@ def _log_to(*files: int) -> int:
     return place
 
 
-def _leave(code: int, folder: str, known: int, loaded: Loaded) -> None:
+def _leave(code: int, folder: str, libraries: Libraries | None) -> None:
     """End this forked process as the interpreter ends: threads first, then exit handlers."""
     with contextlib.suppress(BaseException):
-        if code == 0:
+        if code == 0 and libraries is not None:
             threading._shutdown()  # type: ignore[attr-defined]
+            learnt = libraries.learnt()
+            libraries.show()
             atexit._run_exitfuncs()
-            extend_list(os.path.dirname(folder), _learnt(known, loaded.tops))
+            extend_list(os.path.dirname(folder), learnt)
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(code)

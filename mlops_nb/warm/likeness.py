@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -123,8 +124,6 @@ def _put_on_score(score: int) -> None:
 
 def _put_on_limits(limits: Mapping[str, tuple[int, int]]) -> None:
     """Set the resource limits that differ."""
-    import resource
-
     for name, (soft, hard) in limits.items():
         number = getattr(resource, name)
         if resource.getrlimit(number) != (soft, hard):

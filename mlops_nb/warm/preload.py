@@ -18,13 +18,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
+from .base import Base
 from .forking import forked, unsafe_to_fork
-from .snapshot import environment_folders, file_of, files_of, is_installed
+from .needs import Needs
+from .snapshot import environment_folders, file_of, is_installed
 from .variables import reads_noted
 
 # %% auto #0
 __all__ = ['NOT_A_MODULE', 'TOO_LONG', 'ROUND_SECONDS', 'is_of_environment', 'is_missing', 'projects_modules',
-           'ZMQInteractiveShell', 'session_stood_in', 'objection', 'Loaded']
+           'ZMQInteractiveShell', 'session_stood_in', 'objection', 'import_noted', 'Loaded']
 
 # %% ../../nbs/lib/warm/35_preload.ipynb #aac85f71
 def is_of_environment(name: str) -> bool:
@@ -52,13 +54,15 @@ def is_missing(name: str) -> bool:
 
 
 def projects_modules() -> tuple[str, ...]:
-    """Return the names of the imported modules that are not part of the environment."""
+    """Return the names of the imported modules that are not part of the environment, and ours."""
+    ours = __name__.partition(".")[0]
     folders = environment_folders()
     files = {name: file_of(module) for name, module in sys.modules.items() if module is not None}
     return tuple(
         name
         for name, file in files.items()
-        if name != "__main__" and file and not is_installed(file, folders)
+        if name.partition(".")[0] == ours
+        or (name != "__main__" and file and not is_installed(file, folders))
     )
 
 # %% ../../nbs/lib/warm/35_preload.ipynb #32c1d4a1
@@ -111,6 +115,7 @@ def _try_import(names: Sequence[str]) -> str:
         _silenced() as printed,
         warnings.catch_warnings(record=True) as warned,
         session_stood_in() as session,
+        Needs().noted(),
     ):
         warnings.resetwarnings()
         name = ""
@@ -156,31 +161,36 @@ def _silenced() -> Iterator[Callable[[], bool]]:
         os.dup2(kept[0], 1), os.dup2(kept[1], 2)
 
 # %% ../../nbs/lib/warm/35_preload.ipynb #87ec0ba9
-def _tops() -> frozenset[str]:
-    """Return the names of the packages and modules of the first level that are loaded."""
-    return frozenset(name.partition(".")[0] for name in sys.modules)
+def _tops(names: Iterable[str]) -> frozenset[str]:
+    """Return the packages and modules of the first level that modules of these names are in."""
+    return frozenset(name.partition(".")[0] for name in names)
+
+
+@contextlib.contextmanager
+def import_noted(variables: set[str]) -> Iterator[None]:
+    """Let imports be as silent as a trial has shown, and add the variables that they read."""
+    with reads_noted() as noted, warnings.catch_warnings(), session_stood_in():
+        warnings.simplefilter("ignore")
+        yield
+    variables |= noted
 
 
 class Loaded:
     """What was imported ahead of time, what was refused and why, and which variables were read."""
 
-    def __init__(self) -> None:
+    def __init__(self, base: Base) -> None:
         self.names: list[str] = []
         self.refused: dict[str, str] = {}
-        self.noted: set[str] = set()
-        self.environ = dict(os.environ)
-        self.set_by_imports: dict[str, str] = {}
+        self.base, self.noted = base, set(base.noted)
         self.not_installed: tuple[str, ...] = ()
-        self.kernels_own: tuple[str, ...] = ()
         self.tops: frozenset[str] = frozenset()
         self.folders: tuple[str, ...] = ()
-        self._own_tops: frozenset[str] = frozenset()
 
-    def load(self, names: Iterable[str], seconds: float | None = None) -> None:
+    def load(self, names: Iterable[str], seconds: float | None = None) -> list[str]:
         """Import each of `names` for which that makes no difference to a kernel.
 
         A trial may take `seconds`, and all together `ROUND_SECONDS`; what takes longer, or is not
-        tried by then, is refused as too long.
+        tried by then, is returned.
         """
         installed = []
         for name in dict.fromkeys(names):
@@ -188,15 +198,22 @@ class Loaded:
                 installed.append(name)
             else:
                 self.refused[name] = "is not installed"
-        if not objection(*installed, seconds=seconds):
-            self._load_tried(installed)
-            return
         deadline = time.monotonic() + ROUND_SECONDS
+        slow = []
+        whole = objection(*installed, seconds=seconds)
+        if not whole:
+            self._load_tried(installed)
+            return []
         for name in installed:
-            if reason := self._objection(name, deadline, seconds):
+            # one that is alone has had its trial
+            reason = whole if len(installed) == 1 else self._objection(name, deadline, seconds)
+            if reason == TOO_LONG:
+                slow.append(name)
+            elif reason:
                 self.refused[name] = reason
             else:
                 self._load_tried([name])
+        return slow
 
     def _objection(self, name: str, deadline: float, seconds: float | None) -> str:
         """Return why `name` must not be loaded; what refuses a package refuses its modules."""
@@ -207,29 +224,18 @@ class Loaded:
         return TOO_LONG if time.monotonic() > deadline else objection(name, seconds=seconds)
 
     def _load_tried(self, names: Sequence[str]) -> None:
-        self.load_untried(names)
+        for name in names:
+            with import_noted(self.noted), self.base.needs.noted():
+                importlib.import_module(name)
         self.names += names
 
-    def note_own(self) -> None:
-        """Note what is loaded by now as what every kernel has loaded, also a cold one."""
-        self.kernels_own, self._own_tops = files_of(sys.modules), _tops()
-
-    def note_tops(self) -> None:
-        """Note the packages that a cold kernel would have yet to find."""
-        self.tops, self.folders = _tops() - self._own_tops, environment_folders()
+    def note_places(self) -> None:
+        """Note what is nobody's but a project's, and what a cold kernel would have yet to find."""
+        self.not_installed = projects_modules()
+        libraries = sys.modules.keys() - set(self.not_installed)
+        self.tops = _tops(libraries) - _tops(self.base.own)
+        self.folders = environment_folders()
 
     def untried(self, names: Iterable[str]) -> list[str]:
         """Return those of `names` that have been neither loaded nor refused."""
         return [name for name in names if name not in self.refused and name not in self.names]
-
-    def load_untried(self, names: Iterable[str]) -> None:
-        """Import what every kernel imports before anybody could notice."""
-        for name in names:
-            with reads_noted() as noted, warnings.catch_warnings(), session_stood_in():
-                warnings.simplefilter("ignore")
-                importlib.import_module(name)
-            self.noted |= noted
-        now = dict(os.environ)
-        self.set_by_imports = {
-            name: value for name, value in now.items() if self.environ.get(name) != value
-        }

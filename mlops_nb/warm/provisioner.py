@@ -73,13 +73,15 @@ Result = TypeVar("Result")
 class WarmProvisioner(LocalProvisioner):
     """Start a kernel from the zygote, or as usual; end it with its owner in either case.
 
-    `imports` are modules that the notebook is going to import, for the next time. After the start,
+    `imports` are modules that the notebook is going to import, for the next time; `variables` are
+    those that it is going to set, which no loaded library may have read. After the start,
     `cold_reason` says why it was not a warm one, and `refusal` that a server declined. Where no
     server runs, one that calls `prepare` (`package.module:name`) is started for the next time, if
     that is said.
     """
 
     imports: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
     cold_reason = ""
     refusal = ""
     prepare = ""
@@ -172,6 +174,7 @@ class WarmProvisioner(LocalProvisioner):
             "history": _history(command),
             "connection_file": manager.connection_file,
             "imports": list(self.imports),
+            "variables": list(self.variables),
             "since": given_at(),
         }
         return request | own_state(environ, str(kwargs["cwd"]) if kwargs.get("cwd") else None)

@@ -97,7 +97,7 @@ class Server(Loop):
 
     def __init__(self, folder: str, command: Command, idle: float) -> None:
         self._folder, self._command, self._idle = folder, command, idle
-        self._snapshot = Snapshot.of_modules(sys.modules)
+        self._snapshot = Snapshot.of_modules(sys.modules, {})
         self._trouble = unsafe_to_fork()
         self._environ = dict(os.environ)
         self._running_commands: set[int] = set()

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 
 # %% auto #0
-__all__ = ['Mark', 'environment_folders', 'file_of', 'files_of', 'is_installed', 'Snapshot']
+__all__ = ['Mark', 'environment_folders', 'file_of', 'is_installed', 'Snapshot', 'mark_of']
 
 # %% ../../nbs/lib/warm/25_snapshot.ipynb #19ca5424
 def environment_folders() -> tuple[str, ...]:
@@ -32,18 +32,16 @@ def _holds_packages(path: str) -> bool:
 
 
 def file_of(module: ModuleType) -> str | None:
-    """Return the file that `module` came from, or `None` if it is part of the interpreter."""
-    file = getattr(module, "__file__", None)
+    """Return the file that `module` came from, or `None` if it is part of the interpreter.
+
+    One that loads when it is looked at is not woken.
+    """
+    facts = getattr(module, "__dict__", {})
+    file = facts.get("__file__")
     if file:
         return str(file)
-    paths = list(getattr(module, "__path__", ()))
+    paths = list(facts.get("__path__", ()))
     return str(paths[0]) if paths else None
-
-
-def files_of(modules: Mapping[str, ModuleType | None]) -> tuple[str, ...]:
-    """Return the files of `modules`, as far as they have said it."""
-    found = (getattr(module, "__file__", None) for module in list(modules.values()))
-    return tuple(str(file) for file in found if file)
 
 
 def is_installed(file: str, folders: Iterable[str]) -> bool:
@@ -59,22 +57,27 @@ class Snapshot:
     """The modification times and sizes of files and folders, also of some that are not there."""
 
     def __init__(self, paths: Iterable[str]) -> None:
-        self._marks = {path: _mark(path) for path in sorted(set(paths))}
+        self._marks = {path: mark_of(path) for path in sorted(set(paths))}
         self._looked = float("-inf")
 
     @classmethod
-    def of_modules(cls, modules: Mapping[str, ModuleType | None]) -> Snapshot:
-        """Return the snapshot of the files of `modules` and of the package folders."""
+    def of_modules(
+        cls, modules: Mapping[str, ModuleType | None], marks: Mapping[str, Mark]
+    ) -> Snapshot:
+        """Return the snapshot of the package folders and of the files of `modules`."""
         folders = [path for path in sys.path if _holds_packages(path)]
         snapshot = cls([*folders, os.path.join(sys.prefix, "pyvenv.cfg"), sys.executable])
-        snapshot.add(modules)
+        snapshot.add(modules, marks)
         return snapshot
 
-    def add(self, modules: Mapping[str, ModuleType | None]) -> None:
-        """Take in the files of those of `modules` that are new."""
+    def add(self, modules: Mapping[str, ModuleType | None], marks: Mapping[str, Mark]) -> None:
+        """Take in the files of those of `modules` that are new.
+
+        `marks` are those that files had before they were loaded, as far as somebody had a look.
+        """
         files = {file_of(module) for module in list(modules.values()) if module is not None}
         for path in filter(None, files - self._marks.keys()):
-            self._marks[path] = _mark(path)
+            self._marks[path] = marks.get(path) or mark_of(path)
 
     def changed(self, since: float | None = None) -> str | None:
         """Return the first file that is no longer what it was.
@@ -85,13 +88,13 @@ class Snapshot:
             return None
         begun = time.monotonic()
         for path, mark in self._marks.items():
-            if _mark(path) != mark:
+            if mark_of(path) != mark:
                 return path
         self._looked = begun
         return None
 
 
-def _mark(path: str) -> Mark:
+def mark_of(path: str) -> Mark:
     """Return what tells one version of a file from another; zeros if it is not there."""
     try:
         status = os.stat(path)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 # %% auto #0
-__all__ = ['READ_IN_C', 'OF_THE_TERMINAL', 'PUT_ON', 'OF_THE_DEBUGGER', 'reads_noted', 'differing']
+__all__ = ['READ_IN_C', 'OF_THE_TERMINAL', 'PUT_ON', 'OF_THE_DEBUGGER', 'reads_noted', 'differing', 'mattering']
 
 # %% ../../nbs/lib/warm/32_variables.ipynb #5cb46e83
 READ_IN_C = (
@@ -50,10 +50,17 @@ def reads_noted() -> Iterator[set[str]]:
 
 def differing(theirs: dict[str, str], ours: dict[str, str], noted: Iterable[str]) -> str | None:
     """Return a variable that matters to what is loaded and differs between two environments."""
-    names = {name for name in {*theirs, *ours} if name.startswith(READ_IN_C)} | set(noted)
-    for name in sorted(names - OF_THE_TERMINAL - PUT_ON):
-        if name.startswith(OF_THE_DEBUGGER):
-            continue
+    for name in mattering({*theirs, *ours, *noted}, noted):
         if theirs.get(name) != ours.get(name):
             return name
     return None
+
+
+def mattering(names: Iterable[str], noted: Iterable[str]) -> list[str]:
+    """Return those of `names`, sorted, that decide what an import gives, of which some `noted`."""
+    read = set(noted)
+    return sorted(
+        name
+        for name in set(names) - OF_THE_TERMINAL - PUT_ON
+        if (name in read or name.startswith(READ_IN_C)) and not name.startswith(OF_THE_DEBUGGER)
+    )

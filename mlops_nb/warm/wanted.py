@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from ..core.locks import locked
+
 # %% auto #0
-__all__ = ['LIST', 'LONGEST_LIST', 'read_list', 'extend_list', 'shorten_list']
+__all__ = ['LIST', 'LONGEST_LIST', 'PATIENCE_SECONDS', 'read_list', 'extend_list', 'shorten_list']
 
 # %% ../../nbs/lib/warm/33_wanted.ipynb #e937bc59
 LIST = "preload.json"
 LONGEST_LIST = 500
+PATIENCE_SECONDS = 5.0
 
 
 def read_list(folder: str) -> tuple[str, ...]:
@@ -29,20 +31,36 @@ def read_list(folder: str) -> tuple[str, ...]:
 
 def extend_list(folder: str, names: Iterable[str]) -> bool:
     """Add `names` to the list; return whether any was new."""
-    before = read_list(folder)
-    return _change_list(folder, before, tuple(dict.fromkeys([*before, *names]))[:LONGEST_LIST])
+    known, new = set(read_list(folder)), dict.fromkeys(names)
+    return bool(new.keys() - known) and _change_list(
+        folder, lambda listed: tuple(dict.fromkeys([*listed, *new]))[:LONGEST_LIST]
+    )
 
 
 def shorten_list(folder: str, names: Iterable[str]) -> bool:
     """Take `names` off the list; return whether any was on it."""
-    before, gone = read_list(folder), set(names)
-    return _change_list(folder, before, tuple(name for name in before if name not in gone))
+    gone = set(names)
+    return bool(gone & set(read_list(folder))) and _change_list(
+        folder, lambda listed: tuple(name for name in listed if name not in gone)
+    )
 
 
-def _change_list(folder: str, before: Sequence[str], now: Sequence[str]) -> bool:
-    if now == before:
-        return False
-    draft = Path(folder, f"{LIST}.{os.getpid()}")
-    draft.write_text(json.dumps(now), encoding="utf-8")
-    draft.replace(Path(folder, LIST))
+def _change_list(folder: str, change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> bool:
+    """Put what `change` makes of the list in its place; return whether it is another.
+
+    Kernels and servers do so at any time, so one after the other.
+
+    Raises
+    ------
+    OSError
+        If the folder is not there or full, or nobody else comes to an end.
+    """
+    with locked(Path(folder, f"{LIST}.lock"), PATIENCE_SECONDS):
+        before = read_list(folder)
+        now = change(before)
+        if now == before:
+            return False
+        draft = Path(folder, f"{LIST}.new")
+        draft.write_text(json.dumps(now), encoding="utf-8")
+        draft.replace(Path(folder, LIST))
     return True

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from .base import Base
 from .demand import Demand
 from .folder import hold, sweep
 from .forking import unsafe_to_fork
@@ -27,14 +28,14 @@ from mlops_nb.warm.preload import (
     TOO_LONG,
     Loaded,
     is_missing,
-    projects_modules,
 )
 from .snapshot import Snapshot
+from .variables import mattering
 from .wanted import extend_list, read_list, shorten_list
 from .wire import Message, send
 
 # %% auto #0
-__all__ = ['MOST_UNUSED', 'QUICK_SECONDS', 'KERNEL_MODULES', 'COMMAND', 'Child', 'Zygote', 'load_listed', 'main']
+__all__ = ['MOST_UNUSED', 'QUICK_SECONDS', 'COMMAND', 'Child', 'Zygote', 'load_listed', 'main']
 
 # %% ../../nbs/lib/warm/50_zygote.ipynb #404a0865
 MOST_UNUSED = 3
@@ -63,9 +64,8 @@ class Zygote(Loop):
 
     def __init__(self, folder: str, loaded: Loaded) -> None:
         self._folder, self._loaded = folder, loaded
-        self._snapshot = Snapshot.of_modules(sys.modules)
-        loaded.not_installed = projects_modules()
-        loaded.note_tops()
+        self._snapshot = Snapshot.of_modules(sys.modules, loaded.base.needs.marks)
+        loaded.note_places()
         self._trouble = unsafe_to_fork()
         self._children: dict[int, Child] = {}
         self._uses, self._unused, self.outdated = 0, 0, False
@@ -78,7 +78,7 @@ class Zygote(Loop):
         if request["do"] == "status":
             send(connection, self._status())
             connection.close()
-        elif refusal := self._trouble or self._change(request["since"]):
+        elif refusal := self._objection(request):
             send(connection, {"refused": refusal})
             connection.close()
         else:
@@ -142,17 +142,12 @@ class Zygote(Loop):
         """Load what was added to the list of wanted modules; return whether anything was."""
         names = self._loaded.untried(read_list(self._folder))
         if names:
-            self._loaded.load(names, QUICK_SECONDS)
-            slow = [name for name in names if self._loaded.refused.get(name) == TOO_LONG]
+            slow = self._loaded.load(names, QUICK_SECONDS)
             if slow:
-                self._loaded.refused = {
-                    name: why for name, why in self._loaded.refused.items() if name not in slow
-                }
                 with self.out_of_the_way():
                     load_listed(self._loaded, slow, self._folder)
-            self._loaded.not_installed = projects_modules()
-            self._loaded.note_tops()
-            self._snapshot.add(sys.modules)
+            self._loaded.note_places()
+            self._snapshot.add(sys.modules, self._loaded.base.needs.marks)
             self._trouble = unsafe_to_fork()
             self._freeze()
             self._discard(spare)
@@ -257,6 +252,12 @@ class Zygote(Loop):
         if self._unused >= MOST_UNUSED and not self._trouble:
             self._trouble = f"{MOST_UNUSED} kernels in a row ended before they were used"
 
+    def _objection(self, request: Message) -> str:
+        """Return why a kernel of ours would not be what is wanted, or an empty text."""
+        late = mattering(request.get("variables", ()), self._loaded.noted)
+        said = f"the notebook sets {late[0]}, which libraries have read" if late else ""
+        return self._trouble or said or self._change(request["since"])
+
     def _change(self, since: float) -> str:
         """Say what has changed on the disk, as of what somebody asked at `since`."""
         changed = self._snapshot.changed(since)
@@ -283,22 +284,24 @@ class Zygote(Loop):
         }
 
 # %% ../../nbs/lib/warm/50_zygote.ipynb #a4ee4fbe
-KERNEL_MODULES = (
-    "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger",
-    "ipykernel.comm", "IPython.core.completerlib", "IPython.core.debugger", "IPython.core.logger",
-    "IPython.core.oinspect", "IPython.extensions.storemagic", "mmap", "tornado.platform.asyncio",
-)  # fmt: skip
-COMMAND = "from mlops_nb.warm.zygote import main; main()"
+COMMAND = """
+from mlops_nb.warm.base import Base
+base = Base()
+with base.needs.noted():
+    from mlops_nb.warm.zygote import main
+main(base)
+"""
 
 
 def load_listed(loaded: Loaded, names: Iterable[str], folder: str) -> None:
     """Load `names`; take those that take too long off the list in `folder`."""
-    loaded.load(names)
+    slow = loaded.load(names)
+    loaded.refused |= dict.fromkeys(slow, TOO_LONG)
     with contextlib.suppress(OSError):
-        shorten_list(folder, (name for name, why in loaded.refused.items() if why == TOO_LONG))
+        shorten_list(folder, slow)
 
 
-def main() -> None:
+def main(base: Base) -> None:
     """Serve kernels from a folder, for as long as a parent lives: the two arguments."""
     folder, parent = sys.argv[1:]
     die_with_parent(signal.SIGTERM)
@@ -307,13 +310,13 @@ def main() -> None:
     adopt_orphans()
     sys.path[:] = [path for path in sys.path if path]
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    loaded = Loaded()
-    loaded.load_untried(KERNEL_MODULES)
-    loaded.note_own()
+    loaded = Loaded(base)
     load_listed(loaded, read_list(folder), folder)
     zygote = Zygote(folder, loaded)
     zygote.serve()
     zygote.end()
     if zygote.outdated and not zygote.terminated:
         command = [sys.executable, "-c", COMMAND, folder, parent]
-        os.execve(sys.executable, command, loaded.environ)  # as it was before libraries set some
+        os.execve(
+            sys.executable, command, loaded.base.environ
+        )  # as it was before libraries set some

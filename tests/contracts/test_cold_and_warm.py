@@ -86,8 +86,7 @@ def kind(file):
     return "folder" if os.path.isdir(target) else re.sub(r"^/(?!dev/).*", "file", target)
 mask = os.umask(0); os.umask(mask)
 skip = {"JPY_PARENT_PID", "MLOPS_NB_NOTEBOOK", "XDG_RUNTIME_DIR", "MLOPS_NB_WARM", "OLDPWD", "_",
-        "PYTHONPATH", "MLOPS_NB_WARM_IDLE", "MLOPS_NB_KERNEL", "KMP_DUPLICATE_LIB_OK",
-        "KMP_INIT_AT_FORK"}
+        "PYTHONPATH", "MLOPS_NB_WARM_IDLE", "MLOPS_NB_KERNEL"}
 known = {n for n in signal.valid_signals() if callable(signal.getsignal(n))}
 json.dump({
     "argv": [os.path.basename(word) for word in sys.argv if "tmp" not in word],
@@ -118,6 +117,32 @@ json.dump({
     "projects": sorted(n for n in sys.modules if n.startswith("mlops_nb")),
 }, open("surroundings.json", "w"), indent=1, default=str)
 """
+
+
+IMPORTS = """
+import json, os, sys
+def seen():
+    # what cannot be imported by its name stays in sys.modules, where nobody sees it
+    named = {name for name, module in list(sys.modules.items())
+             if getattr(getattr(module, "__spec__", None), "name", "") == name}
+    bound = {f"{name}.{leaf}" for name in named for leaf, value in vars(sys.modules[name]).items()
+             if hasattr(value, "__spec__") and value.__name__ == f"{name}.{leaf}"}
+    return named, bound, set(os.environ.items())
+first, told = seen(), []
+for text in STATEMENTS:
+    exec(text, {})
+    told.append([text, *(sorted(now - then) for now, then in zip(seen(), first))])
+json.dump({"first": sorted(first[0]), "then": told}, open("imports.json", "w"), indent=1)
+"""
+STATEMENTS = (
+    "import xml", "import xml.dom", "import numpy", "import scipy", "import matplotlib",
+    "from matplotlib import pyplot", "import pandas", "from pandas.plotting import scatter_matrix",
+    "import joblib", "import sklearn", "import scipy.optimize, sklearn.metrics",
+    "from sklearn.linear_model import LogisticRegression",
+    "import importlib; importlib.import_module('sklearn.datasets')",
+    "import ipywidgets", "from tqdm.auto import tqdm", "import pyarrow.parquet",
+    "import concurrent.futures", "import sklearn.ensemble",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +185,23 @@ def test_cold_and_warm_give_equal_reports_and_exit_codes(
     assert (tmp_path / "warm.ipynb").read_text() == (tmp_path / "cold.ipynb").read_text()
     for file, content in left.items():
         assert (tmp_path / file).read_bytes() == content
+
+
+def test_an_import_makes_visible_what_it_would_in_a_cold_kernel(tmp_path: Path) -> None:
+    """Of all that is loaded, a notebook sees what it has imported, and nothing else."""
+    write_notebook(tmp_path / "nb.ipynb", [f"STATEMENTS = {STATEMENTS!r}\n{IMPORTS}"])
+    found = []
+    with warm_server(*LIBRARIES, "xml.dom.minidom", "pyarrow.parquet", "sklearn.ensemble") as warm:
+        for cold in (True, False):
+            done = execute(warm, tmp_path, cold=cold)
+            assert done.returncode == 0, done.stderr
+            found.append(json.loads((tmp_path / "imports.json").read_text()))
+    assert set(found[1]["first"]) - set(found[0]["first"]) == set()
+    assert set(found[0]["first"]) - set(found[1]["first"]) == set()
+    for (text, *mine), (_, *theirs) in zip(found[1]["then"], found[0]["then"], strict=True):
+        for ours, colds in zip(mine, theirs, strict=True):
+            assert [one for one in ours if one not in colds] == [], text
+            assert [one for one in colds if one not in ours] == [], text
 
 
 def odd_shell() -> None:

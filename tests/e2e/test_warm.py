@@ -193,7 +193,7 @@ def test_why_the_zygote_gives_no_kernel_is_said_and_kept(site: Path, tmp_path: P
     assert [kernel["refusal"] for kernel in kernels] == [reason]
 
 
-def test_private_parts_that_libraries_load_when_first_used_are_there_the_next_time(
+def test_parts_that_libraries_load_when_first_used_are_there_the_next_time(
     site: Path, tmp_path: Path
 ) -> None:
     package = site / "probe_lazy"
@@ -207,11 +207,49 @@ def test_private_parts_that_libraries_load_when_first_used_are_there_the_next_ti
     with warm_server("probe_lazy", path=site) as server:
         server.wait_for_spare()
         assert server.run(*command, cwd=tmp_path).returncode == 0
-        expected = ["probe_lazy", "probe_lazy._part"]  # a public one would hide a missing import
+        expected = ["probe_lazy", "probe_lazy._part", "probe_lazy.public"]
         until(lambda: server.asked(KERNELS).get("loaded") == expected, 60)
         server.wait_for_spare()
         assert "cold start" not in server.run(*command, cwd=tmp_path).stderr
         assert server.asked(KERNELS)["uses"] == 2
+
+
+def test_a_forgotten_import_fails_though_another_notebook_has_made_it(
+    site: Path, tmp_path: Path
+) -> None:
+    package = site / "probe_parts"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "part.py").write_text("VALUE = 1")
+    notebook(tmp_path, "import probe_parts\nprint(probe_parts.part.VALUE)")
+    with warm_server("probe_parts.part", path=site) as server:
+        server.wait_for_spare()
+        done = server.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path)
+        assert done.returncode == 1 and server.asked(KERNELS)["uses"] == 1
+        assert "module 'probe_parts' has no attribute 'part'" in done.stderr
+        notebook(tmp_path, "import probe_parts.part\nprint(probe_parts.part.VALUE)")
+        server.wait_for_spare()
+        assert server.run("execute", "nb.ipynb", "-o", "out.ipynb", cwd=tmp_path).returncode == 0
+
+
+def test_a_variable_that_a_cell_sets_before_a_library_reads_it_counts(
+    site: Path, tmp_path: Path
+) -> None:
+    (site / "__pycache__").mkdir()  # else the cold import would change the folder of packages
+    (site / "probe_late.py").write_text("import os\nWORD = os.environ.get('PROBE_LATE', 'none')")
+    source = "import os\nos.environ[NAME] = 'mine'\nimport probe_late\nprint(probe_late.WORD)"
+    command = ("execute", "nb.ipynb", "-o", "out.ipynb")
+    with warm_server("probe_late", path=site) as server:
+        server.wait_for_spare()
+        notebook(tmp_path, source.replace("NAME", "'PROBE_LATE'"))
+        done = server.run(*command, cwd=tmp_path)
+        assert "cold start: the notebook sets PROBE_LATE, which libraries have read" in done.stderr
+        assert text_of(tmp_path / "out.ipynb") == "mine\n"
+        notebook(tmp_path, source.replace("NAME", "'PROBE_' + 'LATE'"))  # cannot be foreseen
+        assert server.run(*command, cwd=tmp_path).returncode == 0
+        assert server.asked(KERNELS)["uses"] == 1
+    told = text_of(tmp_path / "out.ipynb")
+    assert "PROBE_LATE was set after the libraries that read it were loaded" in told
 
 
 def test_a_projects_module_comes_before_a_loaded_library_of_its_name(
@@ -437,14 +475,14 @@ def test_jupyter_starts_restarts_and_interrupts_warm_kernels(jupyter: Warm) -> N
 
 
 def test_papermill_takes_a_warm_kernel_by_its_name(jupyter: Warm, tmp_path: Path) -> None:
-    notebook(tmp_path, "import sys\nprint('numpy' in sys.modules)")
+    notebook(tmp_path, "import numpy\nprint(numpy.sum([1, 2]))")
     uses = jupyter.wait_for_spare()["zygote"]["uses"]
     command = [sys.executable, "-m", "papermill", "nb.ipynb", "out.ipynb", "-k", "mlops-nb-warm"]
     done = subprocess.run(
         command, cwd=tmp_path, env=jupyter.environ, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert text_of(tmp_path / "out.ipynb") == "True\n"
+    assert text_of(tmp_path / "out.ipynb") == "3\n"
     assert jupyter.status()["zygote"]["uses"] == uses + 1
 
 

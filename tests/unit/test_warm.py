@@ -1,6 +1,7 @@
 """The parts of the warm server that need no server."""
 
 import asyncio
+import importlib
 import os
 import re
 import resource
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 from unittest import mock
 
@@ -18,12 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_nb.errors import UsageError
+from mlops_nb.warm.base import Base
 from mlops_nb.warm.client import IDLE, ColdStart, idle_seconds, run_warm, start_server
 from mlops_nb.warm.demand import MOST_SPARE, Demand
 from mlops_nb.warm.forking import forked
 from mlops_nb.warm.lifeline import Lifeline
 from mlops_nb.warm.likeness import are_alike, put_on
 from mlops_nb.warm.loop import Loop
+from mlops_nb.warm.needs import Needs
 from mlops_nb.warm.place import (
     LONGEST_SOCKET_PATH,
     SOCKET,
@@ -36,6 +40,7 @@ from mlops_nb.warm.preload import Loaded, objection
 from mlops_nb.warm.process import UNKNOWN_STATUS, AdoptedProcess
 from mlops_nb.warm.provisioner import LAUNCHER, _aside, is_ipykernel, not_ours
 from mlops_nb.warm.server import run_command
+from mlops_nb.warm.shelf import Shelf
 from mlops_nb.warm.snapshot import Snapshot
 from mlops_nb.warm.state import own_state
 from mlops_nb.warm.variables import differing
@@ -461,7 +466,7 @@ def test_an_import_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr("mlops_nb.warm.forking.TRIAL_SECONDS", 3.0)
     assert objection("probe_hangs") == "takes too long to import"
     extend_list(str(tmp_path), ["json", "probe_hangs"])
-    load_listed(Loaded(), read_list(str(tmp_path)), str(tmp_path))
+    load_listed(Loaded(Base()), read_list(str(tmp_path)), str(tmp_path))
     assert read_list(str(tmp_path)) == ("json",)  # the next zygote does not try it again
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
@@ -516,7 +521,7 @@ def test_a_fork_that_fails_leaves_no_folder_and_no_file_open(
     monkeypatch.setattr("mlops_nb.warm.zygote.unsafe_to_fork", lambda: "")
 
     def work() -> tuple[int, list[str]]:
-        zygote = Zygote(str(tmp_path), Loaded())
+        zygote = Zygote(str(tmp_path), Loaded(Base()))
         before = open_files()
         with mock.patch.object(zygote, "fork", side_effect=BlockingIOError):
             for _ in range(3):
@@ -546,7 +551,7 @@ def test_a_zygote_makes_spare_what_is_wanted_and_no_more(
     monkeypatch.setattr("mlops_nb.warm.demand.CALM_SECONDS", 0.0)
 
     def work() -> list[int]:
-        zygote, seen = Zygote(str(tmp_path), Loaded()), []
+        zygote, seen = Zygote(str(tmp_path), Loaded(Base())), []
         for wanted in (1, 3, 2):
             with mock.patch.object(zygote._demand, "spare", return_value=wanted):
                 while zygote.rest():
@@ -587,3 +592,51 @@ def test_work_aside_is_noticed_also_where_a_forked_loop_gets_no_word_of_threads(
     finally:
         loop.close()
     assert done == 5
+
+
+def test_a_file_that_is_replaced_while_it_is_loaded_counts_as_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "import pathlib\npathlib.Path(__file__).write_text('NEW = True')"
+    (tmp_path / "probe_replaced.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    needs = Needs()
+    with needs.noted():
+        module = importlib.import_module("probe_replaced")
+    try:
+        snapshot = Snapshot.of_modules({"probe_replaced": module}, needs.marks)
+        assert snapshot.changed() == str(tmp_path / "probe_replaced.py")
+    finally:
+        del sys.modules["probe_replaced"]
+
+
+def test_no_name_is_lost_when_several_add_to_the_list_of_wanted_modules(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom mlops_nb.warm.wanted import extend_list\n"
+        "for i in range(30): extend_list(sys.argv[1], [f'{sys.argv[2]}.m{i}'])"
+    )
+    adders = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path), who]) for who in "abcd"
+    ]
+    assert [adder.wait(60) for adder in adders] == [0] * 4
+    assert set(read_list(str(tmp_path))) == {f"{who}.m{i}" for who in "abcd" for i in range(30)}
+
+
+def test_modules_that_are_there_in_another_guise_stay_where_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such as what Cython's modules share, which they look for past all finders."""
+    plain, lazy = types.ModuleType("probe_plain"), _Lazy("probe_lazy")
+    monkeypatch.setitem(sys.modules, "probe_plain", plain)
+    monkeypatch.setitem(sys.modules, "probe_lazy", lazy)
+    shelf = Shelf()
+    shelf.put_away(["probe_plain", "probe_lazy"])
+    try:
+        assert sys.modules["probe_plain"] is plain and sys.modules["probe_lazy"] is lazy
+    finally:
+        shelf.clear()
+
+
+class _Lazy(types.ModuleType):
+    def __getattr__(self, name: str) -> object:
+        raise AssertionError(f"was asked for {name}")
