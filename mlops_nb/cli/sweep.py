@@ -74,8 +74,9 @@ def _planned(
     project: Project, overrides: tuple[str, ...], jobs: int | None, *, force: bool, **said: Any
 ) -> Sweep:
     """Return a new sweep."""
+    from mlops_nb.core.processes import processors
     from mlops_nb.runs.annotations import Annotations
-    from mlops_nb.sweep.conduct import plan_sweep, processors
+    from mlops_nb.sweep.conduct import plan_sweep
 
     words = Annotations(said["name"], frozenset(said["tags"]), said["note"], said["hypothesis"])
     command = ("mlops-nb", *sys.argv[1:])

@@ -5,20 +5,19 @@
 # %% ../../nbs/lib/pipeline/70_repro.ipynb #95bcb29e
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import IO, Any, Literal
 
 from ..core.project import Project
 from ..errors import PipelineError, PipelineKilled, StagesFailed
+from ..notebook.interrupts import interrupts_counted
 from .dvc import missing_dvc
 from .schedule import State
 
@@ -136,7 +135,14 @@ def reproduce(
             stderr=log,
             start_new_session=True,
         )
-        with worker, _passing_on_interruptions(worker) as interruptions:
+
+        def pass_on(count: int) -> None:
+            if count < _ENOUGH:
+                worker.send_signal(signal.SIGINT)
+            else:
+                worker.kill()
+
+        with worker, interrupts_counted(pass_on) as interruptions:
             assert worker.stdin and worker.stdout
             worker.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
             worker.stdin.flush()
@@ -156,28 +162,6 @@ def _remove_torn_locks(project: Project) -> None:
         path.unlink()
     except OSError:
         pass  # there is none
-
-
-@contextlib.contextmanager
-def _passing_on_interruptions(worker: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """Pass interruptions on to the worker while the context lasts; give a list of them."""
-    interruptions: list[int] = []
-
-    def pass_on(number: int, _frame: object) -> None:
-        interruptions.append(number)
-        if len(interruptions) < _ENOUGH:
-            worker.send_signal(signal.SIGINT)
-        else:
-            worker.kill()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield interruptions  # nobody interrupts another thread
-        return
-    before = signal.signal(signal.SIGINT, pass_on)
-    try:
-        yield interruptions
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 _ENOUGH = 3
