@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import annotate, share
+from . import annotate, share, works
 from .naming import run_argument, this_store
 from .show import json_option, print_csv, print_json
 
@@ -173,7 +173,7 @@ def show(run: str, as_json: bool) -> None:
     print_run(found)
 
 
-for command in (*annotate.COMMANDS, *share.COMMANDS):
+for command in (*works.COMMANDS, *annotate.COMMANDS, *share.COMMANDS):
     runs.add_command(command)
 
 COMMANDS = (runs,)
