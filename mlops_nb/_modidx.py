@@ -2368,6 +2368,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'mlops_nb/pipeline/repro.py'),
                                          'mlops_nb.pipeline.repro._remove_torn_locks': ( 'lib/pipeline/repro.html#_remove_torn_locks',
                                                                                          'mlops_nb/pipeline/repro.py'),
+                                         'mlops_nb.pipeline.repro.meant_code': ( 'lib/pipeline/repro.html#meant_code',
+                                                                                 'mlops_nb/pipeline/repro.py'),
                                          'mlops_nb.pipeline.repro.refusal': ( 'lib/pipeline/repro.html#refusal',
                                                                               'mlops_nb/pipeline/repro.py'),
                                          'mlops_nb.pipeline.repro.reproduce': ( 'lib/pipeline/repro.html#reproduce',

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pty
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +34,16 @@ class Terminal:
 
     def wait_for(self, text: str, seconds: float = 60.0) -> None:
         """Return when `text` has been shown."""
-
-        def shown() -> bool:
+        deadline = time.monotonic() + seconds
+        while text not in self.text:
+            assert time.monotonic() < deadline, f"not shown: {text}\n{self.text}"
+            time.sleep(0.02)
             self._read()
-            return text.encode() in self.shown
 
-        until(shown, f"`{text}` to be shown", seconds)
+    @property
+    def text(self) -> str:
+        """What was shown, without colours and movements."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.shown.decode(errors="replace"))
 
     def end(self, seconds: float = 30.0) -> int:
         """Return the exit code."""

@@ -34,7 +34,7 @@ from mlops_nb.pipeline.experiment import (
 )
 from .kept import execution_folders, executions_folder
 from .progress import STATE_OF, StageStates
-from .repro import Follow, Reproduction, ReproEvent, StageResult
+from .repro import Follow, Reproduction, ReproEvent, StageResult, meant_code
 from .results import read_results
 from .snapshot import LeftOut, Snapshot, take_snapshot
 from ..runs.annotations import Annotations
@@ -332,7 +332,7 @@ def _entries(path: Path) -> Any:
 
 _SETTLED = frozenset({"ran", "restored", "recorded", "unchanged"})
 """What a stage is whose files are those of this run, and not of one before."""
-_OF_CODES: Mapping[int, State] = {124: "timeout", 130: "cancelled", 3: "killed:signal"}
+_OF_CODES: Mapping[int | None, State] = {124: "timeout", 130: "cancelled", 3: "killed:signal"}
 
 
 def stage_records(
@@ -353,7 +353,7 @@ def _stage_record(result: StageResult, executed: Executed | None) -> dict[str, A
     """Return what became of one stage."""
     state = STATE_OF[result.state]
     if result.state == "failed" and result.code is not None:
-        state = _OF_CODES.get(result.code, state)
+        state = _OF_CODES.get(meant_code(result.code), state)
     record: dict[str, Any] = {
         "state": state,
         "how": result.state,

@@ -22,7 +22,7 @@ from .dvc import missing_dvc
 from .schedule import State
 
 # %% auto #0
-__all__ = ['Follow', 'ReproOrder', 'ReproEvent', 'StageResult', 'Reproduction', 'reproduce', 'Told', 'refusal']
+__all__ = ['Follow', 'ReproOrder', 'ReproEvent', 'StageResult', 'Reproduction', 'meant_code', 'reproduce', 'Told', 'refusal']
 
 # %% ../../nbs/lib/pipeline/70_repro.ipynb #116033b9
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Reproduction:
         failed = {r.stage: r.why for r in self.stages if r.state == "failed"}
         if not failed and not self.interrupted:
             return
-        codes = [r.code for r in self.stages if r.state == "failed"]
+        codes = [meant_code(r.code) for r in self.stages if r.state == "failed"]
         code = 130 if self.interrupted else next((c for c in codes if c in _KNOWN_CODES), 1)
         left = [r.stage for r in self.stages if r.state == "not run"]
         raise StagesFailed(failed, left, exit_code=code or 1, reproduction=self.to_json())
@@ -104,6 +104,13 @@ class Reproduction:
 
 _KNOWN_CODES = (1, 2, 3, 124, 130)
 """The exit codes that mean something here; any other is a failure as any."""
+_KILLED_IN_SHELL = 128 + 9
+
+
+def meant_code(code: int | None) -> int | None:
+    """Return the exit code of a command in our words: 3 if somebody killed it."""
+    killed = code is not None and (code == -signal.SIGKILL or code == _KILLED_IN_SHELL)
+    return 3 if killed else code
 
 # %% ../../nbs/lib/pipeline/70_repro.ipynb #d188353b
 def reproduce(

@@ -54,7 +54,12 @@ class Gated:
         """Run `mlops-nb`."""
         command = [sys.executable, "-m", "mlops_nb", *words]
         done = subprocess.run(
-            command, cwd=self.shop.root, env=self.environ, text=True, capture_output=True, timeout=300
+            command,
+            cwd=self.shop.root,
+            env=self.environ,
+            text=True,
+            capture_output=True,
+            timeout=300,
         )
         assert code is None or done.returncode == code, f"{words}\n{done.stdout}\n{done.stderr}"
         return done
