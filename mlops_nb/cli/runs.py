@@ -131,6 +131,7 @@ def _list_runs(store: Store, index: Index, view: View, *, as_csv: bool, as_json:
         from .runtable import print_runs
 
         print_runs(page, any_at_all=page.total > 0 or index.rows(limit=0, removed=True)[1] > 0)
+        works.print_sweeps(store)
 
 
 def _list_groups(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlops_nb.core.project import Project
     from mlops_nb.pipeline.glimpse import Glimpse
     from mlops_nb.runs.run import Run
+    from mlops_nb.runs.store import Store
     from mlops_nb.sweep.works import Work
 
 _LOOK_SECONDS = 1.0
@@ -113,14 +114,10 @@ class Works(LiveTable):
 
     def _rows(self, work: Work) -> Iterator[tuple[str, ...]]:
         """Yield what is shown of a work."""
-        from mlops_nb.core.states import UNFINISHED
-
         if work.run is not None:
             yield self._row(work.run, _title(work), _state(work))
             return
-        done = sum(run.state not in UNFINISHED for run in (work.trials or {}).values())
-        total = len(work.sweep.trials) if work.sweep else 0
-        yield (_title(work), _words(work), _state(work), f"{done} of {total} over", "", "")
+        yield (_title(work), _words(work), _state(work), _over(work), "", "")
         for number, run in sorted((work.trials or {}).items()):
             if run.state == "running":
                 yield self._row(run, f"  trial {number}", "running")
@@ -178,10 +175,31 @@ def _lines(work: Work) -> Iterator[tuple[str, str]]:
     yield work.id, f"{title}: {_state(work)}{after}"
 
 
+def print_sweeps(store: Store) -> None:
+    """Print the sweeps that run or wait, which the table of runs does not have."""
+    from mlops_nb.core.project import Project
+
+    project = Project(store.folder.parent.parent)
+    if not (project.state / "sweeps").is_dir():
+        return
+    from mlops_nb.sweep.works import works
+
+    for work in works(project, alive=()):
+        click.echo(f"{_title(work)}: {_state(work)}, {_over(work)}")
+
+
+def _over(work: Work) -> str:
+    """Return how many trials of a sweep are over."""
+    from mlops_nb.core.states import UNFINISHED
+
+    done = sum(run.state not in UNFINISHED for run in (work.trials or {}).values())
+    return f"{done} of {len(work.sweep.trials) if work.sweep else 0} over"
+
+
 @click.command()
 @click.argument("work", metavar="[RUN|SWEEP]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Stop everything that runs or waits here.")
-@click.option("--force", is_flag=True, help="Do not leave time to end; the second stop does so too.")
+@click.option("--force", is_flag=True, help="Do not wait for the stages; a second stop does not either.")
 def stop(work: tuple[str, ...], every: bool, force: bool) -> None:
     """Interrupt RUN or SWEEP, as Ctrl-C does where it was started; what is done is kept.
 
