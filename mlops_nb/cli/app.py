@@ -11,6 +11,7 @@ from mlops_nb import __version__
 from mlops_nb.errors import CheckFailed, MlopsNbError
 
 from . import (
+    background,
     clean,
     config,
     notebook,
@@ -49,7 +50,9 @@ def completion(shell: str) -> None:
     click.echo(found(cli, {}, "mlops-nb", "_MLOPS_NB_COMPLETE").source())
 
 
-GROUPS = (notebook, config, repro, running, runs, places, sweep, pipeline, recover, clean, warm)
+GROUPS = (
+    notebook, config, repro, running, runs, places, sweep, background, pipeline, recover, clean, warm,
+)  # fmt: skip
 for command in (command for group in GROUPS for command in group.COMMANDS):
     cli.add_command(command)
 

@@ -33,15 +33,18 @@ class Display:
 class LiveTable(Display):
     """A table that is drawn anew while things happen, with lines above it; lines alone in a pipe."""
 
+    _console: Any = None
+
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.live import Live
 
-            console = Console(stderr=True)
+            self._console = Console(stderr=True)  # it is drawn before there is a `_live`
             self._live = Live(
-                get_renderable=self._shown, console=console, refresh_per_second=4, transient=True
-            )
+                get_renderable=self._shown, console=self._console, refresh_per_second=4,
+                transient=True,
+            )  # fmt: skip
             self._live.start()
         return self
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .background import detach_option, detach_run
 from .show import json_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ def order_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("overrides", nargs=-1)
 @said_options
 @order_options
+@detach_option
 @json_option
-def run(overrides: tuple[str, ...], as_json: bool, **given: Any) -> None:
+def run(overrides: tuple[str, ...], detach: bool, as_json: bool, **given: Any) -> None:
     """Run the pipeline with OVERRIDES, such as `train=forest train.seed=1`.
 
     The run happens in a folder of its own with the project's DVC cache: the workspace stays as it is
@@ -56,11 +58,14 @@ def run(overrides: tuple[str, ...], as_json: bool, **given: Any) -> None:
     also what is not committed. It is kept whatever becomes of it; see `mlops-nb runs`.
     """
     from mlops_nb.core.project import find_project
-    from mlops_nb.pipeline.run import run_pipeline
+    from mlops_nb.pipeline.run import prepare_run, run_pipeline
 
     project = find_project(Path.cwd())
+    wanted = asked("run", overrides, **given)
+    if detach:
+        detach_run(project, prepare_run(project, wanted, order(**given)), as_json=as_json)
+        return
     with progress(project) as shown:
-        wanted = asked("run", overrides, **given)
         ran = run_pipeline(project, wanted, order(**given), shown.follow)
     report(ran, as_json=as_json)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import annotate, share
+from . import annotate, share, works
 from .naming import run_argument, this_store
 from .show import json_option, print_csv, print_json
 
@@ -131,6 +131,7 @@ def _list_runs(store: Store, index: Index, view: View, *, as_csv: bool, as_json:
         from .runtable import print_runs
 
         print_runs(page, any_at_all=page.total > 0 or index.rows(limit=0, removed=True)[1] > 0)
+        works.print_sweeps(store)
 
 
 def _list_groups(
@@ -173,7 +174,7 @@ def show(run: str, as_json: bool) -> None:
     print_run(found)
 
 
-for command in (*annotate.COMMANDS, *share.COMMANDS):
+for command in (*works.COMMANDS, *annotate.COMMANDS, *share.COMMANDS):
     runs.add_command(command)
 
 COMMANDS = (runs,)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .background import detach_option, detach_sweep
 from .run import said_options
 from .show import json_option, print_json, print_table, shown
 
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
 @click.option("--resume", metavar="SWEEP", help="Run the trials of SWEEP without a successful run.")
 @click.option("--metric", metavar="KEY", help="The metric to show, such as `evaluate.auc`.")
 @said_options
+@detach_option
 @json_option
 def sweep(
     overrides: tuple[str, ...],
     jobs: int | None,
     resume: str | None,
     metric: str | None,
+    detach: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -52,9 +55,19 @@ def sweep(
     from .trials import TrialProgress
 
     project = find_project(Path.cwd())
+
+    def checked() -> Sweep:
+        if resume:
+            return _resumed(project, resume, overrides, jobs, **given)
+        return _planned(project, overrides, jobs, **given)
+
+    if detach:
+        what = checked()
+        options = [f"--jobs={what.jobs}", *([f"--metric={metric}"] if metric else [])]
+        detach_sweep(project, what.id, options, as_json=as_json)
+        return
     with contextlib.closing(Pool(project)) as pool:  # it loads while we check
-        what = _resumed(project, resume, overrides, jobs, **given) if resume else None
-        what = what or _planned(project, overrides, jobs, **given)
+        what = checked()
         click.echo(f"sweep {what.id}: {len(what.trials)} trial(s), {what.jobs} at once", err=True)
         with TrialProgress(project, what, metric) as progress:
             done = conduct(project, what, pool, progress.listen)
@@ -74,8 +87,9 @@ def _planned(
     project: Project, overrides: tuple[str, ...], jobs: int | None, *, force: bool, **said: Any
 ) -> Sweep:
     """Return a new sweep."""
+    from mlops_nb.core.processes import processors
     from mlops_nb.runs.annotations import Annotations
-    from mlops_nb.sweep.conduct import plan_sweep, processors
+    from mlops_nb.sweep.conduct import plan_sweep
 
     words = Annotations(said["name"], frozenset(said["tags"]), said["note"], said["hypothesis"])
     command = ("mlops-nb", *sys.argv[1:])

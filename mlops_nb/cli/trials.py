@@ -86,7 +86,7 @@ class TrialProgress(LiveTable):
         from rich.table import Table
         from rich.text import Text
 
-        room = max(5, self._live.console.height - 4)
+        room = max(5, self._console.height - 4)
         ranked = sorted(self._rows, key=lambda number: self._rows[number].state == "waiting")
         begun = [n for n in ranked if self._rows[n].state != "waiting"][-room:]
         chosen = (begun + [n for n in ranked if self._rows[n].state == "waiting"])[:room]

@@ -12,8 +12,10 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+from .processes import Identity, identity_from_text, own_identity
+
 # %% auto #0
-__all__ = ['take_lock', 'is_locked', 'is_free', 'locked', 'LifeLock']
+__all__ = ['take_lock', 'is_locked', 'is_free', 'locked', 'LifeLock', 'holder_of', 'wait_until_free']
 
 # %% ../../nbs/lib/core/24_locks.ipynb #c3121e26
 def take_lock(file: int, seconds: float = 0.0) -> None:
@@ -88,6 +90,9 @@ def locked(path: Path, seconds: float = 10.0) -> Iterator[None]:
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         take_lock(file, seconds)
+        with contextlib.suppress(OSError):  # a full disk; it is locked all the same
+            os.ftruncate(file, 0)
+            os.write(file, own_identity().to_text().encode())
         yield
     finally:
         os.close(file)
@@ -107,6 +112,8 @@ class LifeLock:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         take_lock(self._file)
+        with contextlib.suppress(OSError):  # a full disk; it is locked all the same
+            os.write(self._file, own_identity().to_text().encode())
         if hasattr(os, "register_at_fork"):
             lock = weakref.ref(self)
             os.register_at_fork(after_in_child=lambda: _let_go(lock()))
@@ -130,3 +137,36 @@ def _let_go(lock: LifeLock | None) -> None:
     if lock is not None and lock._file is not None:
         os.close(lock._file)
         lock._file = None
+
+# %% ../../nbs/lib/core/24_locks.ipynb #bfc6e6e6
+def holder_of(path: Path) -> Identity | None:
+    """Return the process that has the lock of `path`, `None` if nobody has or it cannot be told."""
+    if not is_locked(path):
+        return None
+    try:
+        return identity_from_text(path.read_text(encoding="ascii", errors="replace"))
+    except OSError:
+        return None
+
+
+def wait_until_free(path: Path) -> None:
+    """Return when nobody has the lock of `path` any more; the system wakes us, we do not look.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If somebody interrupts meanwhile.
+    """
+    if os.name != "posix":
+        return
+    import fcntl
+
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_SH)
+    finally:
+        os.close(file)

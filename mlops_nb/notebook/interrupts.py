@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 # %% auto #0
-__all__ = ['interrupts_taken', 'interrupts_put_off']
+__all__ = ['interrupts_taken', 'interrupts_counted', 'interrupts_put_off']
 
 # %% ../../nbs/lib/notebook/63_interrupts.ipynb #27db6153
 @contextlib.contextmanager
@@ -31,6 +31,19 @@ def interrupts_taken(handler: Callable[..., None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def interrupts_counted(act: Callable[[int], None]) -> Iterator[list[int]]:
+    """Call `act` at each Ctrl-C with their number so far; give a list with one for each."""
+    counts: list[int] = []
+
+    def take(*_: object) -> None:
+        counts.append(len(counts) + 1)
+        act(counts[-1])
+
+    with interrupts_taken(take):
+        yield counts
 
 
 @contextlib.contextmanager

@@ -10,32 +10,48 @@ import json
 from pathlib import Path
 
 from ..notebook.course import Course
-from ..notebook.journal import JOURNAL
+from ..notebook.journal import JOURNAL, read_entries
 from .kept import execution_folders, latest_folders
 
 # %% auto #0
 __all__ = ['Cells']
 
 # %% ../../nbs/lib/pipeline/89_cells.ipynb #533bb6f8
-class Cells:
-    """The cells at which stages are, for executions that begin from now on in `executions`."""
+_STAMP = len("20130101T051500.000")
 
-    def __init__(self, executions: Path) -> None:
-        self._executions = executions
-        self._old = set(execution_folders(executions))
+
+class Cells:
+    """The cells at which stages are, for executions in `executions`: those of `run`, begun or not.
+
+    Without a run they are those that begin from now on.
+    """
+
+    def __init__(self, executions: Path, run: str = "") -> None:
+        self._executions, self._run = executions, run
+        self._old = set() if run else set(execution_folders(executions))
         self._journals: dict[str, _Growing] = {}
 
     def at(self, stage: str) -> str:
         """Return the cell at which `stage` is, as `2/5 title`; empty if that is not known."""
         if stage not in self._journals:
             new = (f for f in execution_folders(self._executions) if f not in self._old)
-            folder = latest_folders(new).get(stage)
+            folder = latest_folders(filter(self._is_ours, new)).get(stage)
             if folder is None:
                 return ""  # not begun, or not a notebook
             self._journals[stage] = _Growing(folder / JOURNAL)
         with contextlib.suppress(OSError):
             self._journals[stage].read_on()
         return self._journals[stage].place()
+
+    def _is_ours(self, folder: Path) -> bool:
+        """Return whether an execution belongs to the run, if there is one."""
+        if not self._run:
+            return True
+        if folder.name[:_STAMP] < self._run[:_STAMP]:
+            return False  # it is older
+        with contextlib.suppress(OSError):
+            return next(read_entries(folder / JOURNAL), {}).get("run") == self._run
+        return False
 
 
 class _Growing:

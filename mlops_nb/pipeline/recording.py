@@ -22,7 +22,7 @@ from ..core.git import Git
 from ..core.moments import timestamp
 from ..core.project import Project
 from ..core.states import State
-from ..errors import MlopsNbError, PipelineKilled
+from ..errors import MlopsNbError, PipelineKilled, UnwritablePath
 from ..notebook.interrupts import interrupts_put_off
 from ..notebook.journal import JOURNAL, RUN_VARIABLE, read_entries
 from ..notebook.stage import Stage, read_stages
@@ -33,16 +33,17 @@ from mlops_nb.pipeline.experiment import (
     let_code_go,
 )
 from .kept import execution_folders, executions_folder
-from .repro import Reproduction, StageResult
+from .progress import STATE_OF, StageStates
+from .repro import Follow, Reproduction, ReproEvent, StageResult, meant_code
 from .results import read_results
-from .snapshot import Snapshot, take_snapshot
+from .snapshot import LeftOut, Snapshot, take_snapshot
 from ..runs.annotations import Annotations
 from ..runs.run import Run, new_id
 from ..runs.store import Store
 
 # %% auto #0
-__all__ = ['OUTCOME', 'Asked', 'code_facts', 'who', 'import_path', 'Recording', 'hide_from_git', 'Executed', 'outcomes_of',
-           'stage_records', 'state_of', 'resources_of', 'keep_files']
+__all__ = ['OUTCOME', 'Asked', 'code_facts', 'snapshot_of', 'who', 'import_path', 'Recording', 'hide_from_git', 'Executed',
+           'outcomes_of', 'stage_records', 'state_of', 'resources_of', 'keep_files']
 
 # %% ../../nbs/lib/pipeline/74_recording.ipynb #31c82562
 @dataclass(frozen=True)
@@ -70,6 +71,12 @@ def code_facts(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+def snapshot_of(facts: Mapping[str, Any]) -> Snapshot:
+    """Return the code of which a record says these `facts`."""
+    left_out = tuple(LeftOut(one["path"], one["reason"]) for one in facts.get("left_out", ()))
+    return Snapshot(facts["commit"], facts.get("base"), facts.get("branch"), left_out)
+
+
 def who(root: Path) -> dict[str, Any]:
     """Return who runs something in the repository around `root`."""
     git = Git(root)
@@ -95,6 +102,8 @@ def import_path(path: str, project: Project, place: Project) -> dict[str, str]:
 class Recording:
     """The record of one run: made when it begins, completed by `finish` or `discard`.
 
+    One that waits for its turn is `pending` until `begin`; `waits_as` is the id that it gets.
+
     Raises
     ------
     ProjectError
@@ -103,7 +112,14 @@ class Recording:
         If the record cannot be written.
     """
 
-    def __init__(self, project: Project, asked: Asked, snapshot: Snapshot | None = None) -> None:
+    def __init__(
+        self,
+        project: Project,
+        asked: Asked,
+        snapshot: Snapshot | None = None,
+        *,
+        waits_as: str | None = None,
+    ) -> None:
         self.project = project
         self._store = Store(project.runs)
         self._clock, began = time.monotonic(), datetime.now(UTC)
@@ -111,9 +127,9 @@ class Recording:
         hide_from_git(project.state)
         self.snapshot = snapshot or take_snapshot(project.root, "the code of a run")
         self._run = Run(
-            new_id(began),
+            waits_as or new_id(began),
             timestamp(began),
-            state="running",
+            state="pending" if waits_as else "running",
             origin=dict(asked.origin),
             who=who(project.root),
             host=provenance.host(),
@@ -130,6 +146,28 @@ class Recording:
             raise
         if asked.said != Annotations():
             self._store.annotate(self._run.id, lambda _: asked.said)
+
+    def begin(self) -> None:
+        """Say that a run that waited is running."""
+        self._clock = time.monotonic()
+        self._update(state="running", started=timestamp(datetime.now(UTC)))
+
+    def followed(self, follow: Follow) -> Follow:
+        """Return what is to be told each event: the record learns of it, and then `follow`."""
+        stages = StageStates()
+
+        def take(event: ReproEvent) -> None:
+            if stages.take(event):
+                self._update(stages=stages.records())
+            follow(event)
+
+        return take
+
+    def _update(self, **changes: Any) -> None:
+        """Change the record of a run that is not over; it can do without, the last one counts."""
+        self._run = replace(self._run, **changes)
+        with contextlib.suppress(UnwritablePath):
+            self._attempt.update(self._run)
 
     @property
     def id(self) -> str:
@@ -294,11 +332,7 @@ def _entries(path: Path) -> Any:
 
 _SETTLED = frozenset({"ran", "restored", "recorded", "unchanged"})
 """What a stage is whose files are those of this run, and not of one before."""
-_STATES: Mapping[str, State] = {
-    "ran": "ok", "restored": "ok", "recorded": "ok", "unchanged": "ok", "would run": "pending",
-    "failed": "error", "not run": "pending",
-}  # fmt: skip
-_OF_CODES: Mapping[int, State] = {124: "timeout", 130: "cancelled", 3: "killed:signal"}
+_OF_CODES: Mapping[int | None, State] = {124: "timeout", 130: "cancelled", 3: "killed:signal"}
 
 
 def stage_records(
@@ -317,9 +351,9 @@ def stage_records(
 
 def _stage_record(result: StageResult, executed: Executed | None) -> dict[str, Any]:
     """Return what became of one stage."""
-    state = _STATES[result.state]
+    state = STATE_OF[result.state]
     if result.state == "failed" and result.code is not None:
-        state = _OF_CODES.get(result.code, state)
+        state = _OF_CODES.get(meant_code(result.code), state)
     record: dict[str, Any] = {
         "state": state,
         "how": result.state,

@@ -5,25 +5,24 @@
 # %% ../../nbs/lib/pipeline/70_repro.ipynb #95bcb29e
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import IO, Any, Literal
 
 from ..core.project import Project
 from ..errors import PipelineError, PipelineKilled, StagesFailed
+from ..notebook.interrupts import interrupts_counted
 from .dvc import missing_dvc
 from .schedule import State
 
 # %% auto #0
-__all__ = ['Follow', 'ReproOrder', 'ReproEvent', 'StageResult', 'Reproduction', 'reproduce', 'Told', 'refusal']
+__all__ = ['Follow', 'ReproOrder', 'ReproEvent', 'StageResult', 'Reproduction', 'meant_code', 'reproduce', 'Told', 'refusal']
 
 # %% ../../nbs/lib/pipeline/70_repro.ipynb #116033b9
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ class Reproduction:
         failed = {r.stage: r.why for r in self.stages if r.state == "failed"}
         if not failed and not self.interrupted:
             return
-        codes = [r.code for r in self.stages if r.state == "failed"]
+        codes = [meant_code(r.code) for r in self.stages if r.state == "failed"]
         code = 130 if self.interrupted else next((c for c in codes if c in _KNOWN_CODES), 1)
         left = [r.stage for r in self.stages if r.state == "not run"]
         raise StagesFailed(failed, left, exit_code=code or 1, reproduction=self.to_json())
@@ -105,6 +104,13 @@ class Reproduction:
 
 _KNOWN_CODES = (1, 2, 3, 124, 130)
 """The exit codes that mean something here; any other is a failure as any."""
+_KILLED_IN_SHELL = 128 + 9
+
+
+def meant_code(code: int | None) -> int | None:
+    """Return the exit code of a command in our words: 3 if somebody killed it."""
+    killed = code is not None and (code == -signal.SIGKILL or code == _KILLED_IN_SHELL)
+    return 3 if killed else code
 
 # %% ../../nbs/lib/pipeline/70_repro.ipynb #d188353b
 def reproduce(
@@ -136,7 +142,14 @@ def reproduce(
             stderr=log,
             start_new_session=True,
         )
-        with worker, _passing_on_interruptions(worker) as interruptions:
+
+        def pass_on(count: int) -> None:
+            if count < _ENOUGH:
+                worker.send_signal(signal.SIGINT)
+            else:
+                worker.kill()
+
+        with worker, interrupts_counted(pass_on) as interruptions:
             assert worker.stdin and worker.stdout
             worker.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
             worker.stdin.flush()
@@ -156,28 +169,6 @@ def _remove_torn_locks(project: Project) -> None:
         path.unlink()
     except OSError:
         pass  # there is none
-
-
-@contextlib.contextmanager
-def _passing_on_interruptions(worker: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """Pass interruptions on to the worker while the context lasts; give a list of them."""
-    interruptions: list[int] = []
-
-    def pass_on(number: int, _frame: object) -> None:
-        interruptions.append(number)
-        if len(interruptions) < _ENOUGH:
-            worker.send_signal(signal.SIGINT)
-        else:
-            worker.kill()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield interruptions  # nobody interrupts another thread
-        return
-    before = signal.signal(signal.SIGINT, pass_on)
-    try:
-        yield interruptions
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 _ENOUGH = 3

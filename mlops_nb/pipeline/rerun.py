@@ -20,10 +20,10 @@ from ..core.git import Git
 from ..core.project import Project
 from ..errors import RecordError
 from ..notebook.stage import Stage, read_stages
-from .recording import Asked, Recording
+from .recording import Asked, Recording, snapshot_of
 from .repro import Follow, ReproOrder
 from .run import Ran, record
-from .snapshot import LeftOut, Snapshot
+from .snapshot import Snapshot
 from .worktree import sweep, worktree
 from .yamledit import rewrite
 from ..runs.run import Run, short_id
@@ -46,8 +46,7 @@ def code_of(project: Project, run: Run) -> Snapshot:
     if not has_commit(project, commit):
         what = f"the code of run {run.id} is gone: git has no commit {str(commit)[:8]}"
         raise RecordError(what, hint="fetch it from a clone that has it")
-    left_out = tuple(LeftOut(one["path"], one["reason"]) for one in run.code.get("left_out", ()))
-    return Snapshot(commit, run.code.get("base"), run.code.get("branch"), left_out)
+    return snapshot_of(run.code)
 
 
 def has_commit(project: Project, commit: str) -> bool:

@@ -5,21 +5,23 @@
 # %% ../../nbs/lib/pipeline/75_run.ipynb #49fd405c
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..config.compose import compose
-from ..config.config import Config, write_config
+from ..core.files import write_atomic
 from ..core.project import Project
 from ..errors import MlopsNbError
-from .recording import Asked, Recording, hide_from_git
+from .recording import Asked, Recording, code_facts, hide_from_git, snapshot_of
 from .repro import Follow, Reproduction, ReproOrder, reproduce
 from .snapshot import Snapshot, take_snapshot
 from .worktree import sweep, worktree
+from ..runs.annotations import annotations_from_json
 from ..runs.run import Run
 
 # %% auto #0
-__all__ = ['Ran', 'run_pipeline', 'run_commit', 'record']
+__all__ = ['Ran', 'PreparedRun', 'prepared_from_json', 'run_pipeline', 'prepare_run', 'run_prepared', 'run_in_turn', 'record']
 
 # %% ../../nbs/lib/pipeline/75_run.ipynb #e512aa40
 @dataclass(frozen=True)
@@ -38,6 +40,32 @@ class Ran:
             self.reproduction.refuse_failures()
 
 
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that was checked and may begin at any time, here or in another process."""
+
+    snapshot: Snapshot
+    params: str
+    """The config, in the words of `params.yaml`."""
+    asked: Asked
+    order: ReproOrder
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        asked = {**vars(self.asked), "said": self.asked.said.to_json()}
+        code = code_facts(self.snapshot)
+        return {"code": code, "params": self.params, "asked": asked, "order": asdict(self.order)}
+
+
+def prepared_from_json(document: Mapping[str, Any]) -> PreparedRun:
+    """Return the run that `document` stands for."""
+    asked, order = dict(document["asked"]), dict(document["order"])
+    asked["said"] = annotations_from_json(asked["said"], "the run")
+    order |= {name: tuple(order[name]) for name in ("targets", "alone")}
+    code = snapshot_of(document["code"])
+    return PreparedRun(code, document["params"], Asked(**asked), ReproOrder(**order))
+
+
 def run_pipeline(
     project: Project, asked: Asked, order: ReproOrder, follow: Follow = lambda event: None
 ) -> Ran:
@@ -50,29 +78,50 @@ def run_pipeline(
     ProjectError
         If git cannot make a worktree.
     """
+    return run_prepared(project, prepare_run(project, asked, order), follow)
+
+
+def prepare_run(project: Project, asked: Asked, order: ReproOrder) -> PreparedRun:
+    """Return the run that is asked for, checked, and with the code of this moment.
+
+    Raises
+    ------
+    ConfigError, ParameterError
+        If an override is wrong.
+    ProjectError
+        If git cannot keep the code.
+    """
     config = compose(*asked.overrides, project=project)
     sweep(project)
     hide_from_git(project.state)
     snapshot = take_snapshot(project.root, "the code of a run")
-    return run_commit(project, snapshot, config, asked, order, follow)
+    return PreparedRun(snapshot, config.text, asked, order)
 
 
-def run_commit(
-    project: Project,
-    snapshot: Snapshot,
-    config: Config,
-    asked: Asked,
-    order: ReproOrder,
-    follow: Follow = lambda event: None,
+def run_prepared(
+    project: Project, prepared: PreparedRun, follow: Follow = lambda event: None
 ) -> Ran:
-    """Run the pipeline as it is in the commit of `snapshot` with `config`."""
-    recording = Recording(project, asked, snapshot)
-    with (
-        recording.until_it_begins(),
-        worktree(project, recording.id, snapshot.commit) as place,
-    ):
-        write_config(place, config)
-        return record(recording, place, order, follow)
+    """Run what is prepared."""
+    recording = Recording(project, prepared.asked, prepared.snapshot)
+    with recording.until_it_begins():
+        return _run(recording, prepared, follow)
+
+
+def run_in_turn(
+    recording: Recording, prepared: PreparedRun, wait: Callable[[], None], follow: Follow
+) -> Ran:
+    """Run what is prepared, which is on record as waiting, once `wait` returns."""
+    with recording.until_it_begins():
+        wait()
+        recording.begin()
+        return _run(recording, prepared, follow)
+
+
+def _run(recording: Recording, prepared: PreparedRun, follow: Follow) -> Ran:
+    """Run what is prepared, which is on record."""
+    with worktree(recording.project, recording.id, prepared.snapshot.commit) as place:
+        write_atomic(place.params_file, prepared.params)
+        return record(recording, place, prepared.order, follow)
 
 
 def record(
@@ -87,7 +136,8 @@ def record(
     `reproduce` is called as the function of this name in `pipeline.repro` is.
     """
     try:
-        done = reproduce(place, order, follow, environ=recording.environ_in(place))
+        followed = recording.followed(follow)
+        done = reproduce(place, order, followed, environ=recording.environ_in(place))
     except MlopsNbError as failure:
         return Ran(recording.finish(place, None, failure), None, failure)
     except BaseException:

@@ -22,6 +22,7 @@ from dvc.lock import make_lock
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 
+from ..core.processes import processors
 from .command import Commands
 from .entries import GitIgnores
 from .schedule import Step, walk, width
@@ -72,7 +73,7 @@ def reproduce(order: Mapping[str, Any], tell: Tell, commands: Commands) -> None:
             repo.scm_context = GitIgnores(repo.scm, repo.config)
             jobs, steps = plan_of(repo, order)
             wide = width(steps)
-            at_once = order["jobs"] or max(1, min(wide, _processors()))
+            at_once = order["jobs"] or max(1, min(wide, processors()))
             tell("planned", stages=[step.name for step in steps], width=wide, jobs=at_once)
             turns = Turns(repo, jobs, tell, commands, dry=order["dry"], force=order["force"])
             dvc.stage.run.cmd_run = turns.run_command
@@ -83,13 +84,6 @@ def reproduce(order: Mapping[str, Any], tell: Tell, commands: Commands) -> None:
                     turns.end()
                 if turns.has_failed:
                     raise ReproductionError("see the stages")
-
-
-def _processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 # %% ../../nbs/lib/pipeline/65_worker.ipynb #cecdc36f
 _PATIENCE_SECONDS = 10.0

@@ -59,7 +59,8 @@ def reproduce_on_record(
     if recording is None:
         return Recorded(reproduce(project, order, follow))
     try:
-        done = reproduce(project, order, follow, environ=recording.environ)
+        followed = recording.followed(follow)
+        done = reproduce(project, order, followed, environ=recording.environ)
     except PipelineError:
         with only_said(say, f"run {recording.id} is not forgotten"):
             recording.discard()

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..core.files import write_atomic
 from ..core.locks import is_free, locked
@@ -56,15 +57,24 @@ def write_record(folder: Path, run: Run) -> None:
 def read_record(folder: Path) -> Run | Broken:
     """Return what is recorded in the `folder` of a run, or why it cannot be read.
 
-    A run that says that it is running, and whose process is gone, is `killed:signal`.
+    A run that says that it waits or runs, and whose process is gone, is `killed:signal`, and so is
+    the stage that was under way.
     """
     found = _read(folder)
-    if not isinstance(found, Run) or found.state != "running" or not is_free(folder / LOCK):
+    if not isinstance(found, Run) or found.state not in UNFINISHED or not is_free(folder / LOCK):
         return found
     found = _read(folder)  # it may have finished since we read it
-    if isinstance(found, Run) and found.state == "running":
-        return replace(found, state="killed:signal")
+    if isinstance(found, Run) and found.state in UNFINISHED:
+        return replace(found, state="killed:signal", stages=_killed(found.stages))
     return found
+
+
+def _killed(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return what is to be said of the stages of a run that was killed."""
+    return {
+        name: {**stage, "state": "killed:signal"} if stage["state"] == "running" else stage
+        for name, stage in stages.items()
+    }
 
 
 def _read(folder: Path) -> Run | Broken:

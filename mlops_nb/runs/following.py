@@ -111,7 +111,7 @@ class Following:
         return changed if time.time_ns() - changed > _SETTLED_SECONDS * 1e9 else 0
 
     def _ended(self) -> list[str]:
-        """Return the runs that the table has as running and whose process is gone."""
+        """Return the runs that the table has as waiting or running and whose process is gone."""
         runs = self.table.running()
         return [run for run in runs if is_free(self._store.folder_of(run) / LOCK)]
 

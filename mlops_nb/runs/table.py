@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.states import UNFINISHED
 from .columns import Kinds
 from .expression import Expression
 from .order import SortKey
@@ -80,7 +81,7 @@ class Table:
             columns = self._numbers()
         self._database.executemany(
             "INSERT INTO run (id, signature, running) VALUES (?, ?, ?)",
-            ((e.id, e.signature, e.row.get("state") == "running") for e in batch.values()),
+            ((e.id, e.signature, e.row.get("state") in UNFINISHED) for e in batch.values()),
         )
         numbers, (rows, counts) = self._runs(batch), _cells(batch.values())
         tables: dict[int, list[str]] = {}
@@ -140,7 +141,7 @@ class Table:
         return dict(self._database.execute("SELECT id, signature FROM run"))
 
     def running(self) -> list[str]:
-        """Return the ids of the runs that were running when their rows were made."""
+        """Return the ids of the runs that waited or ran when their rows were made."""
         return [run for (run,) in self._database.execute("SELECT id FROM run WHERE running")]
 
     def kinds(self) -> Kinds:

@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..config.compose import compose_each
@@ -17,8 +14,10 @@ from ..config.config import make_config
 from ..config.multirun import expand
 from ..core.git import Git
 from ..core.locks import locked
+from ..core.processes import processors
 from ..core.project import Project
 from ..errors import MlopsNbError, PipelineError
+from ..notebook.interrupts import interrupts_counted
 from ..notebook.stage import read_stages
 from ..pipeline.recording import code_facts, hide_from_git
 from ..pipeline.snapshot import take_snapshot
@@ -32,7 +31,7 @@ from .sharing import Claims, stage_keys
 from .spec import RunSpec
 
 # %% auto #0
-__all__ = ['SWEEPS', 'plan_sweep', 'last_runs', 'unfinished', 'Conducted', 'conduct', 'processors', 'spec_of']
+__all__ = ['SWEEPS', 'plan_sweep', 'last_runs', 'unfinished', 'Conducted', 'conduct', 'spec_of']
 
 # %% ../../nbs/lib/sweep/70_conduct.ipynb #0dfacc99
 SWEEPS = "refs/mlops_nb/sweeps"
@@ -131,7 +130,7 @@ def conduct(
             raise PipelineError(what, hint="wait for it, or interrupt it") from None
         waiting = unfinished(project, sweep)
         conductor = _Conductor(project, sweep, executor, listen, _claims(project, sweep))
-        stop = stack.enter_context(_interruptions(executor))
+        stop = stack.enter_context(interrupts_counted(lambda _: executor.stop()))
         conductor.run(waiting, stop)
         if not unfinished(project, conductor.sweep):
             Git(project.root).run("update-ref", "-d", f"{SWEEPS}/{sweep.id}")
@@ -205,34 +204,8 @@ class _Conductor:
         self._listen(news)
 
 
-def processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def spec_of(sweep: Sweep, trial: Trial) -> RunSpec:
     """Return what is to be run for a trial; its stages may use the processors that are left."""
     spec = RunSpec(sweep.id, trial.number, trial.overrides, trial.params, sweep.code)
     stages = max(1, processors() // sweep.jobs)
     return replace(spec, command=sweep.command, said=sweep.said, force=sweep.force, jobs=stages)
-
-
-@contextlib.contextmanager
-def _interruptions(executor: Executor) -> Iterator[list[int]]:
-    """Stop the executor at each Ctrl-C while the context lasts; give a list of those."""
-    came: list[int] = []
-
-    def stop(number: int, _frame: object) -> None:
-        came.append(number)
-        executor.stop()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield came  # nobody interrupts another thread
-        return
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -5,6 +5,7 @@
 # %% ../../nbs/lib/sweep/60_nursery.ipynb #e2df6a9e
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -39,7 +40,8 @@ def _live(spec: RunSpec, lifeline: int, channel: int) -> NoReturn:
         threading.Thread(target=stop_when_left, args=[commands], daemon=True).start()
 
         def tell(news: News) -> None:
-            os.write(channel, _line(news))
+            with contextlib.suppress(BrokenPipeError):  # nobody listens; the lifeline ends us
+                os.write(channel, _line(news))
 
         sys.argv[0] = "mlops-nb"  # the name of whoever holds one of DVC's locks
         run_spec(Project(Path.cwd()), spec, commands, tell)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..pipeline.recording import Asked
-from ..pipeline.snapshot import LeftOut, Snapshot
+from ..pipeline.recording import Asked, snapshot_of
+from ..pipeline.snapshot import Snapshot
 from ..runs.annotations import annotations_from_json
 
 # %% auto #0
@@ -41,8 +41,7 @@ class RunSpec:
     @property
     def snapshot(self) -> Snapshot:
         """The code."""
-        left_out = tuple(LeftOut(**one) for one in self.code["left_out"])
-        return Snapshot(self.code["commit"], self.code["base"], self.code["branch"], left_out)
+        return snapshot_of(self.code)
 
     @property
     def asked(self) -> Asked:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import signal
 import sys
@@ -18,6 +16,7 @@ import pytest
 
 from tests.e2e.conftest import Shop, environment
 from tests.kills import until, workers
+from tests.terminal import CTRL_C, Terminal
 from tests.warm import Warm, warm_server
 
 pytestmark = pytest.mark.slow
@@ -27,7 +26,6 @@ STUBBORN = (
     "import signal, subprocess, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
     "subprocess.Popen(['sleep', '600'])\nopen('begun', 'w').close()\ntime.sleep(600)"
 )
-CTRL_C = b"\x03"
 
 
 @pytest.fixture(scope="module")
@@ -40,39 +38,6 @@ def warm() -> Iterator[Warm]:
 def environ(request: pytest.FixtureRequest, warm: Warm) -> dict[str, str]:
     """Return the environment for a cold, and for a warm start."""
     return {**environment(), **warm.environ, "MLOPS_NB_WARM": str(int(request.param == "warm"))}
-
-
-class Terminal:
-    """A command in a terminal of its own."""
-
-    def __init__(self, command: list[str], cwd: Path, environ: dict[str, str]) -> None:
-        self._pid, self._terminal = pty.fork()
-        if self._pid == 0:
-            os.chdir(cwd)
-            os.execvpe(command[0], command, environ)
-        os.set_blocking(self._terminal, False)
-        self.shown = b""
-
-    def press(self, keys: bytes) -> None:
-        os.write(self._terminal, keys)
-
-    def end(self, seconds: float = 30.0) -> int:
-        """Return the exit code."""
-
-        def ended() -> Any:
-            self._read()
-            return os.waitpid(self._pid, os.WNOHANG)[1:] if self._is_over() else None
-
-        return os.waitstatus_to_exitcode(until(ended, "the end of the command", seconds)[0])
-
-    def _is_over(self) -> bool:
-        return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-    def _read(self) -> None:
-        try:
-            self.shown += os.read(self._terminal, 2**16)
-        except OSError:  # nothing, or nobody there any more
-            return
 
 
 def execution(
@@ -177,7 +142,7 @@ def test_dvc_repro_is_interrupted_with_its_stage(
 
 def test_a_closed_terminal_is_an_interrupt(tmp_path: Path, environ: dict[str, str]) -> None:
     terminal = execution(tmp_path, PATIENT, environ)
-    os.close(terminal._terminal)
+    terminal.close()
     until(lambda: not workers(tmp_path), "everything to end")
     assert outcome_in(tmp_path)["state"] == "cancelled"
     error = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[1].outputs[0]
@@ -191,6 +156,6 @@ def test_under_nohup_a_closed_terminal_is_none(tmp_path: Path, environ: dict[str
         terminal = execution(tmp_path, cell, environ)
     finally:
         signal.signal(signal.SIGHUP, before)
-    os.close(terminal._terminal)
+    terminal.close()
     until(lambda: not workers(tmp_path), "everything to end")
     assert [cell["state"] for cell in outcome_in(tmp_path)["cells"]] == ["ok", "ok", "ok"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from mlops_nb.runs.run import Run
 from mlops_nb.runs.store import Store
+from tests.at_once import at_once
 
 from .conftest import Shop, environment
 
@@ -168,3 +170,36 @@ def test_two_runs_go_on_at_once(shop: Shop) -> None:
     store = Store(shop.path(".mlops_nb/runs"))
     records = [store.read(run) for run in store.ids()]
     assert {run.params["train"]["shrink"] for run in records if isinstance(run, Run)} == {0.1, 0.2}
+
+
+BEGIN = """
+project = Project(Path(sys.argv[3]))
+with queued(project, "run", new_id()) as place:
+    place.wait()
+recording = Recording(project, Asked(said=Annotations(name=f"n{number}")))
+with kept_runs(project) as index:
+    assert recording.id in {row["id"] for row in index.rows()[0]}
+recording.finish(project, None)
+"""
+PREPARE = """
+from pathlib import Path
+from mlops_nb.core.project import Project
+from mlops_nb.pipeline.listing import kept_runs
+from mlops_nb.pipeline.queue import queued
+from mlops_nb.pipeline.recording import Asked, Recording
+from mlops_nb.runs.annotations import Annotations
+from mlops_nb.runs.run import new_id
+"""
+
+
+def test_sixteen_processes_begin_runs_at_once_in_a_project_without_any(shop: Shop) -> None:
+    shutil.rmtree(shop.path(".mlops_nb"), ignore_errors=True)
+    at_once(16, PREPARE, BEGIN, shop.root)
+    store = Store(shop.path(".mlops_nb/runs"))
+    found = [store.read(run) for run in store.ids()]
+    assert [run.state for run in found if isinstance(run, Run)] == ["cancelled"] * 16
+    names = {store.annotations(run).name for run in store.ids()}
+    assert names == {f"n{number}" for number in range(16)}
+    refs = shop.run("git", "for-each-ref", "--format=%(refname)", "refs/mlops_nb/runs").stdout
+    assert {ref.rpartition("/")[2] for ref in refs.split()} == set(store.ids())
+    assert sorted(path.name for path in shop.path(".mlops_nb/queue").iterdir()) == ["lock"]

@@ -12,6 +12,7 @@ import pytest
 
 from mlops_nb.runs.run import Run
 from mlops_nb.runs.store import Store
+from tests.terminal import Terminal
 
 from .conftest import Shop, environment
 from .test_run import state_of
@@ -156,3 +157,17 @@ def test_seeds_are_summed_up(shop: Shop) -> None:
 def test_mistakes_are_refused_in_one_line(shop: Shop, arguments: list[str], said: str) -> None:
     done = shop.tool("sweep", *arguments, code=2)
     assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_on_a_terminal_there_is_a_table_that_lives(shop: Shop) -> None:
+    words = [sys.executable, "-m", "mlops_nb", "sweep", "train.shrink=0.5,0.25", "-j", "2"]
+    terminal = Terminal(words, shop.root, {**environment(), "TERM": "xterm", "LINES": "30"})
+    terminal.wait_for("0 of 2 trials are over")
+    terminal.wait_for("running")
+    assert terminal.end(120.0) == 0
+    text = terminal.text
+    live, _, last = text.rpartition("trials are over")
+    for word in ("trial", "overrides", "state", "stage", "seconds", "metric", "shrink=0.25"):
+        assert word in live and (word in last or word in ("stage", "metric"))
+    assert live.count("trials are over") > 2  # it was drawn again and again
+    assert "evaluate.error" in last and "Traceback" not in text and "trial 1:" not in text
