@@ -2936,6 +2936,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'mlops_nb.runs.recorder._whole_number': ( 'lib/runs/recorder.html#_whole_number',
                                                                                   'mlops_nb/runs/recorder.py')},
             'mlops_nb.runs.row': { 'mlops_nb.runs.row._flatten': ('lib/runs/row.html#_flatten', 'mlops_nb/runs/row.py'),
+                                   'mlops_nb.runs.row._is_there': ('lib/runs/row.html#_is_there', 'mlops_nb/runs/row.py'),
                                    'mlops_nb.runs.row._present': ('lib/runs/row.html#_present', 'mlops_nb/runs/row.py'),
                                    'mlops_nb.runs.row._whole': ('lib/runs/row.html#_whole', 'mlops_nb/runs/row.py'),
                                    'mlops_nb.runs.row.from_cell': ('lib/runs/row.html#from_cell', 'mlops_nb/runs/row.py'),
