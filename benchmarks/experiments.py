@@ -19,7 +19,7 @@ COUNT = 1000
 STAGES = ("prepare", "train", "evaluate")
 CODE = {"prepare": "prepare.py", "train": "train.py", "evaluate": "evaluate.py"}
 
-OURS = """
+FORGET = """
 import shutil, subprocess, sys
 shutil.rmtree(".mlops_nb", ignore_errors=True)
 refs = subprocess.run(["git", "for-each-ref", "--format=delete %(refname)", "refs/mlops_nb"],
@@ -41,7 +41,7 @@ def comparisons(folder: Path) -> Iterator[Comparison]:
         Command(
             f"mlops-nb runs --json, {COUNT} experiments never listed",
             tool, places["ours"], environ, says=f"exp-{COUNT - 1}",
-            before=(sys.executable, "-c", OURS),
+            before=(sys.executable, "-c", FORGET),
         ),
         Command(
             "dvc exp show --json", show, places["peer"], environ, says=f"exp-{COUNT - 1}",

@@ -19,6 +19,7 @@ from ..core.yaml import load_yaml
 from ..errors import MlopsNbError, RecordError
 from .arrivals import Arrival, add_all
 from .experiment import Listed, experiments, keep_all_code
+from .plain_lock import plain_lock
 from .results import artifacts_of, data_of
 from ..runs.annotations import LONGEST_NAME, Annotations
 from ..runs.run import Run
@@ -119,9 +120,9 @@ class _Reader:
         first = self._blobs([(one, name) for one in batch for name in names])
         plans = []
         for one, content in zip(batch, contents, strict=True):
-            pipeline, params, lock = (self._parse(n, next(first), content.unread) for n in names)
+            pipeline, params = (self._parse(n, next(first), content.unread) for n in names[:2])
             content.config = {name: part for name, part in params.items() if name != "conf_sha"}
-            stages = locked_stages(lock)
+            stages = self._stages(names[2], next(first), content.unread)
             content.artifacts = artifacts_of(stages)
             metrics = dict(metrics_paths(pipeline))
             used = {dep["path"] for stage in stages.values() for dep in stage["deps"]}
@@ -148,6 +149,13 @@ class _Reader:
             for one, path in wanted
         ]
         return iter(self._git.read(asked))
+
+    def _stages(
+        self, path: str, blob: Blob | None, unread: list[str]
+    ) -> dict[str, dict[str, list[dict[str, Any]]]]:
+        """Return what a `dvc.lock` says of the files of each stage."""
+        plain = plain_lock(blob.content) if blob else None
+        return locked_stages(self._parse(path, blob, unread)) if plain is None else plain
 
     def _parse(self, path: str, blob: Blob | None, unread: list[str]) -> dict[str, Any]:
         """Return the mapping in a file; what is none goes to `unread`."""

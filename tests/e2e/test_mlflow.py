@@ -158,7 +158,9 @@ def test_a_database_gives_what_was_logged(project: Project, database: tuple[Path
     check_first(runs["first"], first)
     said = Store(project.runs).annotations(runs["first"].id)
     assert said.tags == {"team=red"} and said.note == "two\nlines"
-    curve = Store(project.runs).folder_of(runs["first"].id) / runs["first"].series["val.loss"]["path"]
+    curve = (
+        Store(project.runs).folder_of(runs["first"].id) / runs["first"].series["val.loss"]["path"]
+    )
     assert curve.read_text().splitlines()[:2] == ["step,val/loss", "0,1.0"]
     (line,) = refused
     assert line.startswith("going: not over")
@@ -201,7 +203,9 @@ def test_files_that_a_database_cannot_reach_are_named(
     project: Project, server: tuple[str, str, Path]
 ) -> None:
     runs, _ = imported(project, str(server[2]), data=True)
-    assert runs["first"].more["unread"] == ["artifacts: mlflow-artifacts: is not reachable from here"]
+    assert runs["first"].more["unread"] == [
+        "artifacts: mlflow-artifacts: is not reachable from here"
+    ]
 
 
 def test_a_locked_database_is_named_in_one_line(
