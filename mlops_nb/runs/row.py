@@ -182,4 +182,4 @@ def from_cell(cell: Cell) -> Value | None:
     if cell in _CONSTANTS:
         return _CONSTANTS[cell]
     lines = cell.strip(b"\n")
-    return json.loads(b"[%s]" % lines.replace(b"\n", b",")) if lines else []  # type: ignore[no-any-return]
+    return json.loads(b"[%s]" % lines.replace(b"\n", b",")) if lines else []
