@@ -12,10 +12,13 @@ from pathlib import Path
 from . import (
     at_rest,
     cold_execute,
+    experiments,
     lab_kernel,
+    mlflow_runs,
     much_output,
     no_op,
     record_step,
+    runs_index,
     start_up,
     sweep,
     warm_execute,
@@ -34,6 +37,9 @@ QUESTIONS: dict[str, Callable[[Path], Iterator[Comparison]]] = {
     "no_op": no_op.comparisons,
     "record_step": record_step.comparisons,
     "sweep": sweep.comparisons,
+    "runs_index": runs_index.comparisons,
+    "mlflow_runs": mlflow_runs.comparisons,
+    "experiments": experiments.comparisons,
 }
 AT_REST = "at_rest"
 LEFT_OUT = (

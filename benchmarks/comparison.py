@@ -37,6 +37,8 @@ class Command:
     """A text that its output must hold; so a command that failed politely is not measured."""
     tries: int = 1
     """How often it is tried; that a peer fails by itself now and then must not end everything."""
+    before: tuple[str, ...] = ()
+    """A command line that is run first, in the same folder, and not measured."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Goal:
-    """At most `factor` times the peer plus `allowance` seconds."""
+    """At most `factor` times the peer plus `allowance` seconds; `factor` may be nothing."""
 
     factor: float
     allowance: float = 0.0
@@ -66,6 +68,8 @@ class Goal:
         return ours <= self.factor * peer + self.allowance
 
     def __str__(self) -> str:
+        if not self.factor:
+            return f"≤ {self.allowance:g} s"
         extra = f" + {self.allowance:g} s" if self.allowance else ""
         return f"≤ {self.factor:g} peer{extra}"
 
@@ -145,6 +149,8 @@ def run_once(command: Command) -> Sample:
     """
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     inherited["MLOPS_NB_WARM"] = "0"  # a server that it started would be measured, and waited for
+    if command.before:
+        subprocess.run(command.before, cwd=command.folder, check=True, capture_output=True)
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         done = subprocess.run(

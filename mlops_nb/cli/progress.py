@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator
+from threading import Timer
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +14,9 @@ import click
 
 if TYPE_CHECKING:
     from mlops_nb.notebook.event import Event
+
+
+_QUIET_SECONDS = 10.0
 
 
 class Display:
@@ -120,8 +125,6 @@ def patience(text: str, after: float = 0.5) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    from threading import Timer
-
     from rich.console import Console
 
     status = Console(stderr=True).status(text)
@@ -133,3 +136,35 @@ def patience(text: str, after: float = 0.5) -> Iterator[None]:
         timer.cancel()
         timer.join()
         status.stop()
+
+
+@contextlib.contextmanager
+def counting(text: str, after: float = 1.0) -> Iterator[Callable[[int, int], None]]:
+    """Give what shows how many of all are done, if it takes longer than `after` seconds.
+
+    On a terminal that is one line that changes; in a pipe a line a step, at most one in 10 seconds.
+    """
+    said, is_terminal = time.monotonic(), sys.stderr.isatty()
+    status: Any = None
+    if is_terminal:
+        from rich.console import Console
+
+        status = Console(stderr=True).status(text)
+        timer = Timer(after, status.start)
+        timer.start()
+
+    def follow(done: int, total: int) -> None:
+        nonlocal said
+        if is_terminal:
+            status.update(f"{text}: {done} of {total}")
+        elif time.monotonic() - said > _QUIET_SECONDS:
+            said = time.monotonic()
+            click.echo(f"{text}: {done} of {total}", err=True)
+
+    try:
+        yield follow
+    finally:
+        if is_terminal:
+            timer.cancel()
+            timer.join()
+            status.stop()

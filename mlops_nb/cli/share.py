@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,14 +92,39 @@ def export_(runs: tuple[str, ...], file: Path, data: bool, as_json: bool) -> Non
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("source", metavar="FILE|MLFLOW")
+@click.option("--experiment", default="", metavar="NAME", help="Of MLflow: only this experiment.")
+@click.option("--data", is_flag=True, help="Of MLflow: bring the files that the runs left as well.")
 @json_option
-def import_(file: Path, as_json: bool) -> None:
-    """Take in the runs of FILE, which `mlops-nb runs export` wrote."""
+def import_(source: str, experiment: str, data: bool, as_json: bool) -> None:
+    """Take in the runs of FILE, which `mlops-nb runs export` wrote, or of MLFLOW.
+
+    MLFLOW is a database (`sqlite:///mlflow.db`, or a path that ends like that) or the address of a
+    tracking server (`http://localhost:5000`). A token, or user and password, are taken from
+    MLFLOW_TRACKING_TOKEN, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. What is there
+    already is not added again.
+    """
     from mlops_nb.core.project import find_project
+    from mlops_nb.pipeline.mlflow_import import import_mlflow, is_mlflow, open_tracking
     from mlops_nb.pipeline.portable import import_runs
 
-    done = import_runs(find_project(Path.cwd()), file)
+    from .progress import counting
+
+    project = find_project(Path.cwd())
+    if is_mlflow(source):
+        with counting("importing from MLflow") as follow:
+            tracking = open_tracking(source, os.environ)
+            done = import_mlflow(
+                project, tracking, experiment=experiment, data=data, follow=follow
+            )
+    elif experiment or data:
+        raise click.UsageError("--experiment and --data are for MLflow; the file has its own data")
+    else:
+        path = Path(source)
+        if not path.is_file():
+            hint = "or an address such as http://localhost:5000"
+            raise click.UsageError(f"{source}: no such file; name one, {hint}")
+        done = import_runs(project, path)
     _arrived(done, as_json=as_json)
 
 

@@ -5,14 +5,11 @@
 # %% ../../nbs/lib/pipeline/76_foreign.ipynb #96ebde2a
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from ..core.git import Blob, Git
@@ -20,12 +17,12 @@ from ..core.moments import stamp, timestamp
 from ..core.project import Project
 from ..core.yaml import load_yaml
 from ..errors import MlopsNbError, RecordError
+from .arrivals import Arrival, add_all
 from .experiment import Listed, experiments, keep_all_code
+from .plain_lock import plain_lock
 from .results import artifacts_of, data_of
 from ..runs.annotations import LONGEST_NAME, Annotations
-from ..runs.folder import ANNOTATIONS
 from ..runs.run import Run
-from ..runs.seal import seal
 from ..runs.store import Store
 
 # %% auto #0
@@ -36,8 +33,6 @@ KIND = "dvc exp"
 """The kind of the origin of a run that DVC has made."""
 _BATCH = 250
 """How many experiments are read at once."""
-_AT_ONCE = 32
-"""How many records are written at once."""
 
 
 def foreign_id(listed: Listed) -> str:
@@ -63,14 +58,13 @@ def add_foreign(project: Project) -> int:
         batch = new[start : start + _BATCH]
         keep_all_code(project.root, {run: one.experiment.commit for run, one in batch})
         contents = _Reader(project).read([one for _, one in batch])
-        with ThreadPoolExecutor(_AT_ONCE) as threads:  # each waits for the disk most of the time
-            runs, listed = zip(*batch, strict=True)
-            list(threads.map(partial(_add, store), runs, listed, contents))
+        pairs = zip(batch, contents, strict=True)
+        add_all(store, [_arrival(run, one, content) for (run, one), content in pairs])
     return len(new)
 
 
-def _add(store: Store, run: str, listed: Listed, content: _Content) -> None:
-    """Add the record of an experiment under the id `run`, without what cannot be recorded."""
+def _arrival(run: str, listed: Listed, content: _Content) -> Arrival:
+    """Return an experiment as the run with the id `run`, without what cannot be recorded."""
     made, experiment = timestamp(listed.made), listed.experiment
     more = {"experiment": asdict(experiment)}
     bare = Run(
@@ -97,8 +91,7 @@ def _add(store: Store, run: str, listed: Listed, content: _Content) -> None:
         whole.to_json()
     except RecordError as error:
         whole = replace(bare, more={**more, "unread": [str(error)]})
-    with contextlib.suppress(RecordError):  # another process has just added it
-        store.add(whole, {ANNOTATIONS: seal("annotations", said.to_json())})
+    return Arrival(whole, said)
 
 # %% ../../nbs/lib/pipeline/76_foreign.ipynb #121a641b
 @dataclass
@@ -127,9 +120,9 @@ class _Reader:
         first = self._blobs([(one, name) for one in batch for name in names])
         plans = []
         for one, content in zip(batch, contents, strict=True):
-            pipeline, params, lock = (self._parse(n, next(first), content.unread) for n in names)
+            pipeline, params = (self._parse(n, next(first), content.unread) for n in names[:2])
             content.config = {name: part for name, part in params.items() if name != "conf_sha"}
-            stages = locked_stages(lock)
+            stages = self._stages(names[2], next(first), content.unread)
             content.artifacts = artifacts_of(stages)
             metrics = dict(metrics_paths(pipeline))
             used = {dep["path"] for stage in stages.values() for dep in stage["deps"]}
@@ -156,6 +149,13 @@ class _Reader:
             for one, path in wanted
         ]
         return iter(self._git.read(asked))
+
+    def _stages(
+        self, path: str, blob: Blob | None, unread: list[str]
+    ) -> dict[str, dict[str, list[dict[str, Any]]]]:
+        """Return what a `dvc.lock` says of the files of each stage."""
+        plain = plain_lock(blob.content) if blob else None
+        return locked_stages(self._parse(path, blob, unread)) if plain is None else plain
 
     def _parse(self, path: str, blob: Blob | None, unread: list[str]) -> dict[str, Any]:
         """Return the mapping in a file; what is none goes to `unread`."""

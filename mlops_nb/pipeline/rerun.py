@@ -42,11 +42,19 @@ def code_of(project: Project, run: Run) -> Snapshot:
     """
     commit = run.code.get("commit")
     if not commit:
-        raise RecordError(f"run {run.id} has no code on record", hint="take another run")
+        raise RecordError(f"run {run.id} has no code on record", hint=_elsewhere(run))
     if not has_commit(project, commit):
         what = f"the code of run {run.id} is gone: git has no commit {str(commit)[:8]}"
         raise RecordError(what, hint="fetch it from a clone that has it")
     return snapshot_of(run.code)
+
+
+def _elsewhere(run: Run) -> str:
+    """Return where the code of a run is that came without it, as far as that is known."""
+    origin, commit = run.origin["kind"], run.code.get("source_commit")
+    if commit:
+        return f"it comes from {origin}, which says that the code was commit {commit}"
+    return "take another run" if origin == "run" else f"it comes from {origin}, which keeps none"
 
 
 def has_commit(project: Project, commit: str) -> bool:

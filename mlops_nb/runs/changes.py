@@ -13,7 +13,7 @@ from .folder import ANNOTATIONS, RECORD
 from .run import is_id
 
 # %% auto #0
-__all__ = ['Position', 'read_changes', 'signature']
+__all__ = ['Position', 'read_changes', 'signature', 'has_annotations']
 
 # %% ../../nbs/lib/runs/76_changes.ipynb #81958308
 _TAIL = 64
@@ -50,9 +50,17 @@ def read_changes(path: Path, position: Position) -> tuple[set[str] | None, Posit
     return {line[:_ID] for line in lines if is_id(line[:_ID])}, now
 
 # %% ../../nbs/lib/runs/76_changes.ipynb #4f94d44d
+_NOTHING = "-"
+
+
 def signature(folder: str) -> str:
     """Return what changes whenever the record or the annotations of the run in `folder` do."""
     return f"{_of_file(f'{folder}/{RECORD}')} {_of_file(f'{folder}/{ANNOTATIONS}')}"
+
+
+def has_annotations(seen: str) -> bool:
+    """Return whether there were annotations when this signature was taken; most runs have none."""
+    return not seen.endswith(_NOTHING)
 
 
 def _of_file(path: str) -> str:
@@ -60,5 +68,5 @@ def _of_file(path: str) -> str:
     try:
         about = os.stat(path)
     except OSError:
-        return "-"
+        return _NOTHING
     return f"{about.st_ino}:{about.st_size}:{about.st_mtime_ns}"

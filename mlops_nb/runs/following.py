@@ -15,7 +15,7 @@ from dataclasses import asdict
 from ..core.locks import is_free
 from ..errors import RecordError
 from .annotations import Annotations
-from .changes import Position, read_changes, signature
+from .changes import Position, has_annotations, read_changes, signature
 from .folder import LOCK, Broken
 from .row import row_of
 from .store import CHANGES, Store
@@ -35,10 +35,11 @@ def entry_of(store: Store, run: str) -> Entry | None:
     folder = store.folder_of(run)
     seen = signature(str(folder))  # before reading: what is written later must differ from it
     found, said, reason = store.read(run), Annotations(), ""
-    try:
-        said = store.annotations(run)
-    except RecordError as error:
-        reason = str(error)
+    if has_annotations(seen):
+        try:
+            said = store.annotations(run)
+        except RecordError as error:
+            reason = str(error)
     if isinstance(found, Broken) and not folder.is_dir():
         return None
     return Entry(run, seen, row_of(found, said, reason=reason, config=True))

@@ -88,9 +88,12 @@ def _flatten(into: dict[str, Value], prefix: str, value: Mapping[str, Any]) -> N
     for key, item in value.items():
         name = f"{prefix}.{key}"
         kind = type(item)
-        if kind is float or kind is bool:  # most of them; an index is made of a million values
+        # an index is made of a million values, and to ask whether one is a `Mapping` takes long
+        if kind is float or kind is bool or (kind is int and -_LARGEST <= item <= _LARGEST):
             into[name if name.isascii() else tidy(name)] = item
-        elif isinstance(item, Mapping):
+        elif kind is str:
+            into[name if name.isascii() else tidy(name)] = tidy(item)
+        elif kind is dict or isinstance(item, Mapping):
             _flatten(into, name, item)
         elif item is not None:
             into[name if name.isascii() else tidy(name)] = tidy(item)
@@ -132,13 +135,14 @@ def row_of(
     return row
 
 
+def _is_there(name: str, value: Any) -> bool:
+    """Return whether a built-in value is there, and is what it should be."""
+    return value is not None and value != "" and kind_of(value) == BUILT_IN[name]
+
+
 def _present(values: Mapping[str, Any]) -> dict[str, Value]:
     """Return those of the built-in `values` that are there, and are what they should be."""
-    return {
-        name: tidy(value)
-        for name, value in values.items()
-        if value not in (None, "") and kind_of(value) == BUILT_IN[name]
-    }
+    return {name: tidy(value) for name, value in values.items() if _is_there(name, value)}
 
 # %% ../../nbs/lib/runs/65_row.ipynb #d464fcd4
 Cell = int | float | str | bytes | None
@@ -177,5 +181,5 @@ def from_cell(cell: Cell) -> Value | None:
         return cell
     if cell in _CONSTANTS:
         return _CONSTANTS[cell]
-    lines = cell.decode().strip("\n").split("\n")
-    return [json.loads(line) for line in lines if line]
+    lines = cell.strip(b"\n")
+    return json.loads(b"[%s]" % lines.replace(b"\n", b",")) if lines else []

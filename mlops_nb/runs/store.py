@@ -71,8 +71,10 @@ class Store:
         """
         return Attempt(self.folder_of(run.id), self._make(run), self._announce)
 
-    def add(self, run: Run, files: Mapping[str, bytes] | None = None) -> None:
+    def add(self, run: Run, files: Mapping[str, bytes | Path] | None = None) -> None:
         """Keep `run`, which is over: one that came from elsewhere, with `files` by relative path.
+
+        A file is given by its content, or as one on the same file system that is moved here.
 
         Raises
         ------
@@ -84,7 +86,7 @@ class Store:
         refuse_unfinished(run)
         self._make(run, files or {}).release()
 
-    def _make(self, run: Run, files: Mapping[str, bytes] | None = None) -> LifeLock:
+    def _make(self, run: Run, files: Mapping[str, bytes | Path] | None = None) -> LifeLock:
         """Make the folder of `run` with its record; return the lock that says that it lives."""
         target = self.folder_of(run.id)
         hidden = self.folder / f".{uuid4().hex}"
@@ -94,7 +96,10 @@ class Store:
             lock = LifeLock(hidden / LOCK)
             for name, content in (files or {}).items():
                 (hidden / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                (hidden / name).write_bytes(content)
+                if isinstance(content, Path):
+                    content.replace(hidden / name)
+                else:
+                    (hidden / name).write_bytes(content)
             write_record(hidden, run)
             hidden.rename(target)  # fails if there is one, because that is not empty
         except OSError as error:

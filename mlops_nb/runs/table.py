@@ -196,20 +196,23 @@ class Table:
         self, names: Iterable[str], runs: Sequence[int]
     ) -> Iterator[tuple[str, Sequence[Cell]]]:
         """Yield for each of `names` its cells for `runs`, in their order."""
-        numbers = self._numbers()
+        numbers, kept, wanted = self._numbers(), self.kinds(), list(names)
         tables: dict[int, list[str]] = {}
-        for name in names:
-            tables.setdefault(numbers[name] // _WIDTH, []).append(name)
+        for name in wanted:
+            if kept.get(name):  # else no run has a value
+                tables.setdefault(numbers[name] // _WIDTH, []).append(name)
+            else:
+                yield name, (None,) * len(runs)
         for table, own in tables.items():
-            wanted = ", ".join(f"c{numbers[name]}" for name in own)
-            query = f"SELECT run, {wanted} FROM cells_{table}"
+            columns = ", ".join(f"c{numbers[name]}" for name in own)
+            query = f"SELECT run, {columns} FROM cells_{table}"
             if len(runs) <= _BATCH:
                 query += f" WHERE run IN ({', '.join(map(str, runs))})"
             found = {row[0]: row for row in self._database.execute(query)}
             nothing = (None,) * (len(own) + 1)
             rows = [found.get(run, nothing) for run in runs]
-            columns = list(zip(*rows, strict=True))[1:] if rows else [()] * len(own)
-            yield from zip(own, columns, strict=True)
+            by_column = list(zip(*rows, strict=True))[1:] if rows else [()] * len(own)
+            yield from zip(own, by_column, strict=True)
 
 
 def _cells(
