@@ -14,7 +14,7 @@ from ..core.project import Project
 from ..errors import UsageError
 from .experiment import experiment_of, let_code_go, let_experiment_go
 from .listing import kept_runs
-from .worktree import abandoned, sweep
+from .worktree import abandoned, tidy
 from ..runs.folder import LOCK, Broken
 from ..runs.store import Store
 
@@ -80,7 +80,7 @@ def dispose(project: Project, older: timedelta, now: datetime, *, dry: bool = Fa
             experiments.append(experiment.name)
         if not dry:
             let_code_go(project.root, run)
-    worktrees = tuple(folder.name for folder in (abandoned(project) if dry else sweep(project)))
+    worktrees = tuple(folder.name for folder in (abandoned(project) if dry else tidy(project)))
     gone = tuple(runs) if dry else store.purge(runs)
     return Disposal(gone, tuple(experiments), worktrees)
 

@@ -15,7 +15,7 @@ from ..errors import MlopsNbError
 from .recording import Asked, Recording, hide_from_git
 from .repro import Follow, Reproduction, ReproOrder, reproduce
 from .snapshot import Snapshot, take_snapshot
-from .worktree import sweep, worktree
+from .worktree import tidy, worktree
 from ..runs.run import Run
 
 # %% auto #0
@@ -51,7 +51,7 @@ def run_pipeline(
         If git cannot make a worktree.
     """
     config = compose(*asked.overrides, project=project)
-    sweep(project)
+    tidy(project)
     hide_from_git(project.state)
     snapshot = take_snapshot(project.root, "the code of a run")
     return run_commit(project, snapshot, config, asked, order, follow)

@@ -18,7 +18,7 @@ from ..core.project import WORKTREES, Project
 from ..errors import ProjectError
 
 # %% auto #0
-__all__ = ['cache_folder', 'local_settings', 'worktree', 'check_out', 'remove', 'abandoned', 'sweep']
+__all__ = ['cache_folder', 'local_settings', 'worktree', 'check_out', 'remove', 'abandoned', 'tidy']
 
 # %% ../../nbs/lib/pipeline/72_worktree.ipynb #0c4ada49
 def cache_folder(project: Project) -> Path:
@@ -140,7 +140,7 @@ def abandoned(project: Project) -> list[Path]:
     return sorted(lock.with_suffix("") for lock in locks if is_free(lock))
 
 
-def sweep(project: Project) -> list[Path]:
+def tidy(project: Project) -> list[Path]:
     """Remove the worktrees whose makers are gone; return their folders."""
     found = abandoned(project)
     for folder in found:

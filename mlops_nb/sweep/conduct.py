@@ -22,7 +22,7 @@ from ..errors import MlopsNbError, PipelineError
 from ..notebook.stage import read_stages
 from ..pipeline.recording import code_facts, hide_from_git
 from ..pipeline.snapshot import take_snapshot
-from ..pipeline.worktree import sweep as sweep_worktrees
+from ..pipeline.worktree import tidy
 from ..runs.annotations import Annotations
 from ..runs.run import Run, new_id
 from ..runs.store import Store
@@ -57,7 +57,7 @@ def plan_sweep(
     """
     trials = expand(overrides, project)
     configs = compose_each(trials, project)
-    sweep_worktrees(project)
+    tidy(project)
     hide_from_git(project.state)
     snapshot = take_snapshot(project.root, "the code of a sweep")
     sweep = Sweep(
