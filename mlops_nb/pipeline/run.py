@@ -5,21 +5,23 @@
 # %% ../../nbs/lib/pipeline/75_run.ipynb #49fd405c
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..config.compose import compose
+from ..config.compose import compose_each
 from ..config.config import Config, write_config
+from ..config.schema import Recipe
 from ..core.project import Project
-from ..errors import MlopsNbError
+from ..errors import MlopsNbError, ProjectError
+from ..notebook.stage import read_stages
 from .recording import Asked, Recording, hide_from_git
-from .repro import Follow, Reproduction, ReproOrder, reproduce
+from .repro import Follow, Reproduction, ReproEvent, ReproOrder, reproduce
 from .snapshot import Snapshot, take_snapshot
 from .worktree import tidy, worktree
 from ..runs.run import Run
 
 # %% auto #0
-__all__ = ['Ran', 'run_pipeline', 'run_commit', 'record']
+__all__ = ['Ran', 'run_pipeline', 'code_and_configs', 'run_commit', 'record']
 
 # %% ../../nbs/lib/pipeline/75_run.ipynb #e512aa40
 @dataclass(frozen=True)
@@ -48,13 +50,39 @@ def run_pipeline(
     ConfigError, ParameterError
         If an override is wrong; nothing is recorded then.
     ProjectError
-        If git cannot make a worktree.
+        If git cannot read the code.
     """
-    config = compose(*asked.overrides, project=project)
     tidy(project)
-    hide_from_git(project.state)
-    snapshot = take_snapshot(project.root, "the code of a run")
+    snapshot, (config,) = code_and_configs(project, [asked.overrides], "the code of a run")
     return run_commit(project, snapshot, config, asked, order, follow)
+
+
+_MOST_TRIES = 5
+
+
+def code_and_configs(
+    project: Project, trials: Sequence[Sequence[str]], message: str
+) -> tuple[Snapshot, tuple[Config, ...]]:
+    """Return the code of this moment, and what its `conf/` and the overrides of each trial make.
+
+    Somebody may edit meanwhile: then it is all done again, so that one is that of the other.
+
+    Raises
+    ------
+    ConfigError, ParameterError
+        If an override of one of the trials is wrong.
+    ProjectError
+        If git cannot read the code, or it changes all the time.
+    """
+    hide_from_git(project.state)
+    for _ in range(_MOST_TRIES):
+        configs = compose_each(trials, project)
+        snapshot = take_snapshot(project.root, message)
+        recipe = Recipe(project.conf, read_stages(project))
+        if all(config.conf_sha == recipe.sha for config in configs):
+            return snapshot, configs
+    what = "conf/ or the parameters cells change all the time"
+    raise ProjectError(project.root, what, hint="try again when nobody writes them")
 
 
 def run_commit(
@@ -65,14 +93,24 @@ def run_commit(
     order: ReproOrder,
     follow: Follow = lambda event: None,
 ) -> Ran:
-    """Run the pipeline as it is in the commit of `snapshot` with `config`."""
+    """Run the pipeline as it is in the commit of `snapshot` with `config`.
+
+    What the commit does not have of the code is told first.
+    """
+    for one in snapshot.left_out:
+        follow(ReproEvent("left out", text=f"{one.path} is not in the run: {one.reason}"))
     recording = Recording(project, asked, snapshot)
-    with (
-        recording.until_it_begins(),
-        worktree(project, recording.id, snapshot.commit) as place,
-    ):
-        write_config(place, config)
-        return record(recording, place, order, follow)
+    try:
+        with (
+            recording.until_it_begins(),
+            worktree(project, recording.id, snapshot.commit) as place,
+        ):
+            write_config(place, config)
+            return record(recording, place, order, follow)
+    except MlopsNbError as failure:
+        if recording.closed is None:
+            raise
+        return Ran(recording.closed, None, failure)
 
 
 def record(

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..config.compose import compose_each
 from ..config.config import make_config
 from ..config.multirun import expand
 from ..core.git import Git
@@ -20,8 +19,8 @@ from ..core.locks import locked
 from ..core.project import Project
 from ..errors import MlopsNbError, PipelineError
 from ..notebook.stage import read_stages
-from ..pipeline.recording import code_facts, hide_from_git
-from ..pipeline.snapshot import take_snapshot
+from ..pipeline.recording import code_facts
+from ..pipeline.run import code_and_configs
 from ..pipeline.worktree import tidy
 from ..runs.annotations import Annotations
 from ..runs.run import Run, new_id
@@ -56,10 +55,8 @@ def plan_sweep(
         If an override of one of the trials is wrong; nothing is written then.
     """
     trials = expand(overrides, project)
-    configs = compose_each(trials, project)
     tidy(project)
-    hide_from_git(project.state)
-    snapshot = take_snapshot(project.root, "the code of a sweep")
+    snapshot, configs = code_and_configs(project, trials, "the code of a sweep")
     sweep = Sweep(
         new_id(),
         tuple(overrides),
