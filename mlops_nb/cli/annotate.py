@@ -115,7 +115,7 @@ def unremove(runs: tuple[str, ...], as_json: bool) -> None:
 @click.command()
 @click.option(
     "--older-than", default="30d", show_default=True, metavar="AGE",
-    help="How long ago a run was removed: 12h, 30d, 2w; 0 is any time.",
+    help="How long ago that was: 12h, 30d, 2w; 0 is any time.",
 )  # fmt: skip
 @click.option("--dry", is_flag=True, help="Only say what would be deleted.")
 @json_option
@@ -123,7 +123,8 @@ def gc(older_than: str, dry: bool, as_json: bool) -> None:
     """Delete the runs that were removed some time ago, and what killed ones have left behind.
 
     With a run go its reports, the code that git keeps for it and its DVC experiment; what it has in
-    the DVC cache is for `dvc gc`.
+    the DVC cache is for `dvc gc`. What `restore --here` set aside and the pages of `open` go when
+    they are as old; an older restore can no longer be undone.
     """
     from datetime import UTC, datetime
 
@@ -139,6 +140,7 @@ def gc(older_than: str, dry: bool, as_json: bool) -> None:
     verb = "would delete" if dry else "deleted"
     counts = f"{len(found.runs)} run(s), {len(found.experiments)} DVC experiment(s)"
     click.echo(f"{verb} {counts}, {len(found.worktrees)} abandoned worktree(s)")
+    click.echo(f"{verb} what {len(found.undo)} restore(s) set aside, pages of {len(found.pages)} run(s)")
     for run in found.runs:
         click.echo(f"  {run}")
 

@@ -134,11 +134,22 @@ def progress(project: Any) -> Any:
 
 
 def report(ran: Ran, *, as_json: bool) -> None:
-    """Say what came of a run; raise what kept it from succeeding."""
-    if as_json and ran.run.state == "ok":
+    """Say what came of a run; raise what kept it from succeeding.
+
+    The document of a run that failed is its record as well, with the error as `refused`.
+    """
+    from mlops_nb.errors import MlopsNbError
+
+    click.echo(f"run {ran.run.id} is kept", err=True)
+    if as_json:
+        try:
+            ran.refuse_failures()
+        except MlopsNbError as error:
+            click.echo(f"error: {error}", err=True)
+            print_json({**ran.run.to_json(), "refused": error.to_json()})
+            sys.exit(error.exit_code)
         print_json(ran.run.to_json())
         return
-    click.echo(f"run {ran.run.id} is kept", err=True)
     ran.refuse_failures()
     rows = [[name, stage["how"], f"{stage['seconds']:.1f}"] for name, stage in ran.run.stages.items()]
     print_table("Run", ["stage", "state", "seconds"], rows)

@@ -59,6 +59,8 @@ class StageProgress(LiveTable):
         stage = event.stage
         if event.kind == "noted":
             return [f"DVC: {event.text}"]
+        if event.kind == "left out":
+            return [f"warning: {event.text}"]
         if self._live is not None:  # the table says the rest, but not what led to a failure
             lines = self._rows[stage].lines if event.state == "failed" else ()
             return [f"{stage} | {line}" for line in lines]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .config import Config, make_config
 from .schema import Recipe, config_class
+from .secrecy import refuse_literal_secrets
 from ..core.project import Project, enclosing_project, find_project
 from ..errors import ConfigError, MlopsNbError, did_you_mean
 from ..notebook.stage import Stage, read_stages
@@ -88,6 +89,8 @@ def compose_each(
         )
     recipe = Recipe(home.conf, read_stages(home))
     _refuse_late_schema(recipe)
+    for overrides in trials:
+        refuse_literal_secrets(overrides, recipe.stages)
     configs = []
     with in_one_line(recipe), fresh_hydra(recipe.conf):
         register(recipe)  # only now: Hydra's own start registers the current directory's

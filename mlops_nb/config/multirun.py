@@ -13,6 +13,7 @@ from typing import Any
 
 from .compose import fresh_hydra, in_one_line
 from .schema import Recipe
+from .secrecy import refuse_literal_secrets
 from ..core.project import Project, find_project
 from ..errors import ConfigError
 from ..notebook.stage import read_stages
@@ -39,6 +40,7 @@ def expand(overrides: Sequence[str], project: Project | None = None) -> tuple[tu
 
     home = project or find_project(Path.cwd())
     recipe = Recipe(home.conf, read_stages(home))
+    refuse_literal_secrets(overrides, recipe.stages)
     with in_one_line(recipe), fresh_hydra(recipe.conf):
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         parsed = parser.parse_overrides(list(overrides))

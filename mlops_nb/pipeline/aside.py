@@ -62,15 +62,26 @@ def set_aside(root: Path, folder: Path, paths: Iterable[str], facts: Mapping[str
     chosen = outermost(paths)
     aside = Aside(folder, root, {p: os.path.lexists(root / p) for p in chosen}, facts)
     try:
-        folder.mkdir(mode=0o700, parents=True)
         manifest = {"paths": [[p, was] for p, was in aside.paths.items()], "facts": dict(facts)}
-        write_atomic(folder / MANIFEST, json.dumps(manifest))
+        _make(folder, json.dumps(manifest))
         for path in (path for path, was in aside.paths.items() if was):
             _move(root / path, folder / FILES / path)
             _remove_empty(root, path)
     except OSError as error:
         raise UnwritablePath(folder, error.strerror or str(error)) from None
     return aside
+
+
+def _make(folder: Path, manifest: str) -> None:
+    """Make `folder` with its list in one step: nobody finds it without, whoever is killed."""
+    hidden = folder.with_name(f".{folder.name}")
+    hidden.mkdir(mode=0o700, parents=True)
+    try:
+        write_atomic(hidden / MANIFEST, manifest)
+        hidden.rename(folder)
+    except BaseException:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
 
 
 def read_aside(root: Path, folder: Path) -> Aside:

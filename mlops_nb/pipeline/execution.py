@@ -5,6 +5,7 @@
 # %% ../../nbs/lib/pipeline/90_execution.ipynb #d2a6ffc5
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +18,7 @@ from ..core.project import Project, enclosing_project
 from ..errors import ExecutionError, NotebookError, PortError, UsageError
 from ..notebook.document import Document, read_document
 from ..notebook.findings import Declared
+from ..notebook.journal import RUN_VARIABLE
 from ..notebook.limits import NO_LIMITS, Limits
 from ..notebook.outcome import Outcome
 from ..notebook.ports import Secret
@@ -26,6 +28,7 @@ from ..notebook.stage import is_stage, read_stage, refuse_outside
 from ..notebook.values import Binding, bind, parse_assignments, parse_untyped
 from .attempts import Resume, earlier_attempt, grounds
 from .dvcyaml import refuse_differing_entry, refuse_unseen
+from .environments import note_environment
 from .kept import executions_folder, new_folder
 from .leaks import withdraw_leaks
 from .libraries import libraries, variables
@@ -202,18 +205,21 @@ def execute_order(
         # A cell before the one that failed may have recorded a secret.
         error.hint = "; ".join(filter(None, (error.hint, *request.check())))
         raise
+    finally:
+        if request.kept.is_dir():
+            note_environment(kernel or order.document.kernel or "python3", request.kept)
 
 
 def _request(order: Order, kernel: str | None, limits: Limits, earlier: Path | None) -> Request:
     """Return what is asked of the notebook's executor."""
-    secrets = _secret_values(order)
+    secrets, run = _secret_values(order), os.environ.get(RUN_VARIABLE, "")
     root = order.project.root if order.project else None
     return Request(
         path=order.document.path,
         cwd=order.root,
         injected=order.binding.source,
         report=order.report,
-        kept=new_folder(executions_folder(order.project), order.name),
+        kept=new_folder(executions_folder(order.project), order.name, run),
         kernel=kernel,
         limits=limits,
         environ={**order.binding.environ, "MLOPS_NB_NOTEBOOK": str(order.document.path.resolve())},

@@ -17,9 +17,11 @@ from ..core.moments import stamp
 from ..core.project import Project
 from ..errors import UsageError, did_you_mean
 from ..notebook.journal import JOURNAL, is_written
+from ..runs.run import is_id, short_id
 
 # %% auto #0
-__all__ = ['executions_folder', 'new_folder', 'execution_folders', 'find_journal', 'latest_folders', 'remove_executions']
+__all__ = ['executions_folder', 'new_folder', 'folders_of', 'execution_folders', 'find_journal', 'latest_folders',
+           'remove_executions']
 
 # %% ../../nbs/lib/pipeline/88_kept.ipynb #ccc34035
 _FOLDER = re.compile(r"^\d{8}T\d{6}\.\d{3}-(?P<stage>.+)-[0-9a-f]{8}$")
@@ -35,10 +37,20 @@ def executions_folder(project: Project | None) -> Path:
     return Path(home) / "mlops_nb" / "executions"
 
 
-def new_folder(executions: Path, name: str) -> Path:
-    """Return a folder for an execution of `name` that begins now; it is not made yet."""
+def new_folder(executions: Path, name: str, run: str = "") -> Path:
+    """Return a folder for an execution of `name` that begins now; it is not made yet.
+
+    It ends with the last part of the id of the `run` that it belongs to, if there is one.
+    """
     # One process may begin several at once; the random part tells them apart.
-    return executions / f"{stamp(datetime.now(UTC))}-{name}-{secrets.token_hex(4)}"
+    last = short_id(run) if is_id(run) else secrets.token_hex(4)
+    return executions / f"{stamp(datetime.now(UTC))}-{name}-{last}"
+
+
+def folders_of(executions: Path, run: str) -> list[Path]:
+    """Return the folders that may be executions of `run`, oldest first: no other is opened."""
+    found = executions.glob(f"*-{short_id(run)}") if is_id(run) else ()
+    return sorted(path for path in found if _stage(path) and path.is_dir())
 
 
 def execution_folders(executions: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from ..runs.run import Run
 from ..runs.store import Store
 
 # %% auto #0
-__all__ = ['INDEX', 'sources_of', 'pages_of', 'page_of', 'index_of']
+__all__ = ['INDEX', 'PAGES', 'sources_of', 'pages_of', 'page_of', 'index_of']
 
 # %% ../../nbs/lib/pipeline/91_opening.ipynb #bc1d1f9e
 def sources_of(project: Project, run: Run) -> dict[str, Path]:
@@ -40,6 +40,8 @@ def sources_of(project: Project, run: Run) -> dict[str, Path]:
 
 # %% ../../nbs/lib/pipeline/91_opening.ipynb #d19268ae
 INDEX = "index.html"
+PAGES = "pages"
+"""The directory of what is kept beside DVC and git that holds them, by the id of the run."""
 
 
 def pages_of(project: Project, run: Run, stage: str = "") -> Path:
@@ -60,7 +62,7 @@ def pages_of(project: Project, run: Run, stage: str = "") -> Path:
     if stage and stage not in sources:
         hint = did_you_mean(stage, sources)
         raise UsageError(f"run {run.id} has no report of `{stage}`", hint=hint)
-    folder = project.state / "pages" / run.id
+    folder = project.state / PAGES / run.id
     try:
         if run.state in UNFINISHED and folder.is_dir():
             shutil.rmtree(folder)  # there is more to see by now

@@ -26,13 +26,14 @@ from ..errors import MlopsNbError, PipelineKilled, UnwritablePath
 from ..notebook.interrupts import interrupts_put_off
 from ..notebook.journal import JOURNAL, RUN_VARIABLE, read_entries
 from ..notebook.stage import Stage, read_stages
+from .environments import noted_environment
 from mlops_nb.pipeline.experiment import (
     keep_code,
     keep_experiment,
     keep_left,
     let_code_go,
 )
-from .kept import execution_folders, executions_folder
+from .kept import executions_folder, folders_of
 from .progress import STATE_OF, StageStates
 from .repro import Follow, Reproduction, ReproEvent, StageResult, meant_code
 from .results import read_results
@@ -43,7 +44,7 @@ from ..runs.store import Store
 
 # %% auto #0
 __all__ = ['OUTCOME', 'Asked', 'code_facts', 'snapshot_of', 'who', 'import_path', 'Recording', 'hide_from_git', 'Executed',
-           'outcomes_of', 'stage_records', 'state_of', 'resources_of', 'keep_files']
+           'outcomes_of', 'kernels_of', 'stage_records', 'state_of', 'resources_of', 'keep_files']
 
 # %% ../../nbs/lib/pipeline/74_recording.ipynb #31c82562
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ class Recording:
         self.project = project
         self._store = Store(project.runs)
         self._clock, began = time.monotonic(), datetime.now(UTC)
-        self._is_over = False
+        self.closed: Run | None = None
+        """The last record, once it is written."""
         hide_from_git(project.state)
         self.snapshot = snapshot or take_snapshot(project.root, "the code of a run")
         self._run = Run(
@@ -230,6 +232,7 @@ class Recording:
             data=results.data,
             stages=records,
             resources=resources_of(outcomes),
+            environment={**self._run.environment, **kernels_of(outcomes)},
             more=more,
         )
         base = self.snapshot.base
@@ -246,7 +249,7 @@ class Recording:
     def _close(self, run: Run) -> Run:
         """Write the last record."""
         self._attempt.finish(run)
-        self._is_over = True
+        self.closed = run
         return run
 
     @contextlib.contextmanager
@@ -255,7 +258,7 @@ class Recording:
         try:
             yield
         except BaseException as why:
-            if not self._is_over:
+            if self.closed is None:
                 state: State = "cancelled" if isinstance(why, KeyboardInterrupt) else "error"
                 failure = {"error": type(why).__name__, "message": str(why)}
                 more = {"failure": why.to_json() if isinstance(why, MlopsNbError) else failure}
@@ -301,18 +304,20 @@ OUTCOME = "outcome.json"
 
 @dataclass(frozen=True)
 class Executed:
-    """What one execution of a stage's notebook has left: its folder, and its outcome as JSON."""
+    """What one execution of a stage's notebook has left: its folder, and its outcome as JSON.
+
+    `kernel` is the name of its kernel.
+    """
 
     folder: Path
     outcome: Mapping[str, Any]
+    kernel: str = ""
 
 
 def outcomes_of(project: Project, run: str) -> dict[str, Executed]:
     """Return what the executions of `run` have left, by the name of the stage."""
     found: dict[str, Executed] = {}
-    for folder in execution_folders(executions_folder(project)):
-        if folder.name[:8] < run[:8]:  # a day before
-            continue
+    for folder in folders_of(executions_folder(project), run):
         first = next(iter(_entries(folder / JOURNAL)), None)
         if first is None or first.get("run") != run:
             continue
@@ -320,8 +325,16 @@ def outcomes_of(project: Project, run: str) -> dict[str, Executed]:
             outcome = json.loads((folder / OUTCOME).read_bytes())
         except (OSError, ValueError):
             outcome = {"state": "killed:signal"}
-        found[Path(first["path"]).stem.partition("_")[2]] = Executed(folder, outcome)
+        name = Path(first["path"]).stem.partition("_")[2]
+        found[name] = Executed(folder, outcome, str(first.get("kernel", "")))
     return found
+
+
+def kernels_of(outcomes: Mapping[str, Executed]) -> dict[str, Any]:
+    """Return what kernels ran in that did not run in what we do, by their names."""
+    noted = {one.kernel: noted_environment(one.folder) for one in outcomes.values()}
+    found = {name: environment for name, environment in noted.items() if environment}
+    return {"kernels": found} if found else {}
 
 
 def _entries(path: Path) -> Any:
@@ -367,7 +380,7 @@ def _stage_record(result: StageResult, executed: Executed | None) -> dict[str, A
             record["state"] = outcome.get("state", state)
         facts = ("wall_seconds", "cpu_seconds", "peak_memory_bytes", "error", "findings")
         record |= {name: outcome[name] for name in facts if outcome.get(name)}
-        record["execution"] = executed.folder.name
+        record |= {"execution": executed.folder.name, "kernel": executed.kernel}
     return record
 
 

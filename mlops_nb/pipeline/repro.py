@@ -46,10 +46,11 @@ class ReproEvent:
     """Something that happened: to the `stage`, if there is one.
 
     A stage is `running` when its command begins, and `said` brings a line of its output. `ended`
-    comes for every stage that was looked at, with its state. `noted` is what DVC has to say.
+    comes for every stage that was looked at, with its state. `noted` is what DVC has to say, and
+    `left out` what is not in a run.
     """
 
-    kind: Literal["planned", "running", "said", "ended", "noted"]
+    kind: Literal["planned", "running", "said", "ended", "noted", "left out"]
     stage: str = ""
     text: str = ""
     state: State | None = None

@@ -24,7 +24,7 @@ from .recording import Asked, Recording, snapshot_of
 from .repro import Follow, ReproOrder
 from .run import Ran, record
 from .snapshot import Snapshot
-from .worktree import sweep, worktree
+from .worktree import tidy, worktree
 from .yamledit import rewrite
 from ..runs.run import Run, short_id
 
@@ -165,7 +165,7 @@ def rerun(
         If git cannot make a worktree.
     """
     code = code_of(project, run)
-    sweep(project)
+    tidy(project)
     with worktree(project, f"{short_id(run.id)}-{secrets.token_hex(4)}", code.commit) as place:
         config = config_of(place, run)
         if asked.overrides:

@@ -18,6 +18,7 @@ from ..core.yaml import load_yaml
 from ..errors import PipelineError, UnwritablePath, UsageError
 from .dvc import ask_dvc
 from .rerun import code_of, config_of, has_commit
+from .results import with_parents
 from .worktree import check_out
 from ..runs.run import Run
 
@@ -63,20 +64,13 @@ def outputs_in(project: Project, commit: str) -> dict[str, str]:
         os.path.normpath(os.path.join(folder, out["path"])): str(out.get(out.get("hash", "md5")))
         for folder, out in entries
     }
-    in_git = {folder for name in names for folder in _with_parents(name)}
+    in_git = {folder for name in names for folder in with_parents(name)}
     return {p: h for p, h in found.items() if p not in in_git and project.holds(p)}
 
 
 def _yaml_in(git: Git, commit: str, name: str) -> Any:
     """Return what a file of a commit says."""
     return load_yaml(git.text("show", f"{commit}:./{name}"), name) or {}
-
-
-def _with_parents(name: str) -> Iterable[str]:
-    """Yield `name` and the folders that it is in."""
-    while name:
-        yield name
-        name = os.path.dirname(name)
 
 # %% ../../nbs/lib/pipeline/78_restore.ipynb #b8072c9a
 def fetch_outputs(project: Project, outputs: Iterable[str]) -> tuple[str, ...]:

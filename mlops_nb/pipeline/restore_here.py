@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +21,7 @@ from typing import Literal
 from ..config.config import write_config
 from ..core.git import Git
 from ..core.locks import locked
-from ..core.moments import stamp
+from ..core.moments import STAMP, stamp
 from ..core.project import STATE, Project
 from ..errors import ProjectError, RecordError, UnwritablePath, UsageError
 from .aside import Aside, read_aside, set_aside
@@ -30,7 +32,7 @@ from .snapshot import Snapshot, take_snapshot
 from ..runs.run import Run
 
 # %% auto #0
-__all__ = ['UNDO', 'Change', 'Preview', 'preview', 'restore_here', 'Undone', 'undo', 'undo_folder']
+__all__ = ['UNDO', 'Change', 'Preview', 'preview', 'restore_here', 'Undone', 'undo', 'undo_folder', 'forgotten', 'forget']
 
 # %% ../../nbs/lib/pipeline/80_restore_here.ipynb #aacb39e8
 @dataclass(frozen=True)
@@ -165,9 +167,24 @@ def restore_here(project: Project, seen: Preview) -> tuple[str, tuple[str, ...]]
             missing = _write(project, seen)
         except BaseException:
             with suppress(RecordError):
-                _put_back(project, _aside(project, name))
+                _roll_back(project, _aside(project, name))
             raise
     return name, missing
+
+
+def _roll_back(project: Project, aside: Aside) -> None:
+    """Put back what was set aside; what a restore wrote in its place can be had again.
+
+    No room is needed for that, since it may be a full disk that led here.
+    """
+    for path in aside.moved:
+        place = project.root / path
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+    aside.put_back()
+    Git(project.root).run("update-ref", "-d", f"{UNDO}/{aside.folder.name}")
 
 
 def _write(project: Project, seen: Preview) -> tuple[str, ...]:
@@ -213,10 +230,35 @@ def undo_folder(project: Project) -> Path:
     return project.state / "undo"
 
 
+def forgotten(project: Project, moment: datetime) -> list[str]:
+    """Return the names of what was set aside before `moment`, oldest first."""
+    last, folder = stamp(moment), undo_folder(project)
+    names = sorted(path.name for path in folder.glob("*") if _NAME.fullmatch(path.name))
+    return [name for name in names if name.lstrip(".")[: len(last)] <= last]
+
+
+def forget(project: Project, names: Iterable[str]) -> None:
+    """Delete what was set aside under `names`: that can no longer be undone.
+
+    Raises
+    ------
+    UnwritablePath
+        If a folder cannot be deleted.
+    """
+    for name in names:
+        with _alone(project):
+            shutil.rmtree(undo_folder(project) / name)
+            Git(project.root).run("update-ref", "-d", f"{UNDO}/{name.lstrip('.')}")
+
+
+_NAME = re.compile(rf"\.?{STAMP}-[0-9a-f]{{4}}")
+"""A dot before it hides what was begun by somebody who was killed before anything was moved."""
+
+
 def _aside(project: Project, name: str) -> Aside:
     """Return what the restore called `name`, or the last one, has set aside."""
     folder = undo_folder(project)
-    found = sorted(path for path in folder.glob("*") if path.is_dir()) if folder.is_dir() else []
+    found = sorted(path for path in folder.glob("*") if path.is_dir() and path.name[0] != ".")
     sides = [read_aside(project.root, path) for path in found if name in ("", path.name)]
     chosen = [side for side in sides if name or side.facts.get("kind") == "restore"]
     if not chosen:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from .lock import Lock, read_lock
 
 # %% auto #0
 __all__ = ['Results', 'read_results', 'read_params', 'read_metrics', 'read_all_series', 'read_points', 'summary_of',
-           'artifacts_of', 'data_of']
+           'artifacts_of', 'data_of', 'with_parents']
 
 # %% ../../nbs/lib/pipeline/71_results.ipynb #1f00b484
 @dataclass(frozen=True)
@@ -159,9 +159,16 @@ def data_of(
     for entry in lock.values():
         for dep in entry.get("deps") or ():
             path = dep["path"]
-            if path not in artifacts and is_data(path):
+            if path not in artifacts and any(map(is_data, with_parents(path))):
                 found[path] = _hash(dep)
     return found
+
+
+def with_parents(path: str) -> Iterator[str]:
+    """Yield `path` and the folders that it is in: data may be tracked as a whole folder."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def _hash(entry: Mapping[str, Any]) -> str:

@@ -5,23 +5,27 @@
 # %% ../../nbs/lib/pipeline/75_run.ipynb #49fd405c
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..config.compose import compose
+from ..config.compose import compose_each
+from ..config.config import Config
+from ..config.schema import Recipe
 from ..core.files import write_atomic
 from ..core.project import Project
-from ..errors import MlopsNbError
+from ..errors import MlopsNbError, ProjectError
+from ..notebook.stage import read_stages
 from .recording import Asked, Recording, code_facts, hide_from_git, snapshot_of
-from .repro import Follow, Reproduction, ReproOrder, reproduce
+from .repro import Follow, Reproduction, ReproEvent, ReproOrder, reproduce
 from .snapshot import Snapshot, take_snapshot
-from .worktree import sweep, worktree
+from .worktree import tidy, worktree
 from ..runs.annotations import annotations_from_json
 from ..runs.run import Run
 
 # %% auto #0
-__all__ = ['Ran', 'PreparedRun', 'prepared_from_json', 'run_pipeline', 'prepare_run', 'run_prepared', 'run_in_turn', 'record']
+__all__ = ['Ran', 'PreparedRun', 'prepared_from_json', 'run_pipeline', 'prepare_run', 'code_and_configs', 'run_prepared',
+           'run_in_turn', 'record']
 
 # %% ../../nbs/lib/pipeline/75_run.ipynb #e512aa40
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def run_pipeline(
     ConfigError, ParameterError
         If an override is wrong; nothing is recorded then.
     ProjectError
-        If git cannot make a worktree.
+        If git cannot read the code.
     """
     return run_prepared(project, prepare_run(project, asked, order), follow)
 
@@ -89,39 +93,79 @@ def prepare_run(project: Project, asked: Asked, order: ReproOrder) -> PreparedRu
     ConfigError, ParameterError
         If an override is wrong.
     ProjectError
-        If git cannot keep the code.
+        If git cannot keep the code, or it changes all the time.
     """
-    config = compose(*asked.overrides, project=project)
-    sweep(project)
-    hide_from_git(project.state)
-    snapshot = take_snapshot(project.root, "the code of a run")
+    tidy(project)
+    snapshot, (config,) = code_and_configs(project, [asked.overrides], "the code of a run")
     return PreparedRun(snapshot, config.text, asked, order)
+
+
+_MOST_TRIES = 5
+
+
+def code_and_configs(
+    project: Project, trials: Sequence[Sequence[str]], message: str
+) -> tuple[Snapshot, tuple[Config, ...]]:
+    """Return the code of this moment, and what its `conf/` and the overrides of each trial make.
+
+    Somebody may edit meanwhile: then it is all done again, so that one is that of the other.
+
+    Raises
+    ------
+    ConfigError, ParameterError
+        If an override of one of the trials is wrong.
+    ProjectError
+        If git cannot read the code, or it changes all the time.
+    """
+    hide_from_git(project.state)
+    for _ in range(_MOST_TRIES):
+        configs = compose_each(trials, project)
+        snapshot = take_snapshot(project.root, message)
+        recipe = Recipe(project.conf, read_stages(project))
+        if all(config.conf_sha == recipe.sha for config in configs):
+            return snapshot, configs
+    what = "conf/ or the parameters cells change all the time"
+    raise ProjectError(project.root, what, hint="try again when nobody writes them")
 
 
 def run_prepared(
     project: Project, prepared: PreparedRun, follow: Follow = lambda event: None
 ) -> Ran:
     """Run what is prepared."""
-    recording = Recording(project, prepared.asked, prepared.snapshot)
-    with recording.until_it_begins():
-        return _run(recording, prepared, follow)
+    return _run(Recording(project, prepared.asked, prepared.snapshot), prepared, follow)
 
 
 def run_in_turn(
     recording: Recording, prepared: PreparedRun, wait: Callable[[], None], follow: Follow
 ) -> Ran:
     """Run what is prepared, which is on record as waiting, once `wait` returns."""
-    with recording.until_it_begins():
+
+    def begin() -> None:
         wait()
         recording.begin()
-        return _run(recording, prepared, follow)
+
+    return _run(recording, prepared, follow, begin)
 
 
-def _run(recording: Recording, prepared: PreparedRun, follow: Follow) -> Ran:
-    """Run what is prepared, which is on record."""
-    with worktree(recording.project, recording.id, prepared.snapshot.commit) as place:
-        write_atomic(place.params_file, prepared.params)
-        return record(recording, place, prepared.order, follow)
+def _run(
+    recording: Recording,
+    prepared: PreparedRun,
+    follow: Follow,
+    begin: Callable[[], None] = lambda: None,
+) -> Ran:
+    """Run what is on record; what its commit does not have of the code is told first."""
+    for one in prepared.snapshot.left_out:
+        follow(ReproEvent("left out", text=f"{one.path} is not in the run: {one.reason}"))
+    try:
+        with recording.until_it_begins():
+            begin()
+            with worktree(recording.project, recording.id, prepared.snapshot.commit) as place:
+                write_atomic(place.params_file, prepared.params)
+                return record(recording, place, prepared.order, follow)
+    except MlopsNbError as failure:
+        if recording.closed is None:
+            raise
+        return Ran(recording.closed, None, failure)
 
 
 def record(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.git import Git
+from .submodules import unkept
 
 MOST_BYTES = 20 * 2**20
 """The size up to which an untracked file is taken for code."""
@@ -25,7 +26,7 @@ __all__ = ['MOST_BYTES', 'LeftOut', 'Snapshot', 'take_snapshot', 'identity']
 # %% ../../nbs/lib/pipeline/46_snapshot.ipynb #3e6d2bcf
 @dataclass(frozen=True)
 class LeftOut:
-    """An untracked file that is not in a snapshot; `reason` says why in a phrase."""
+    """An untracked file or a submodule that is not in a snapshot as it is, and why in a phrase."""
 
     path: str
     reason: str
@@ -64,6 +65,7 @@ def take_snapshot(root: Path, message: str, *, most_bytes: int = MOST_BYTES) -> 
     base = git.maybe("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     branch = git.maybe("symbolic-ref", "--quiet", "--short", "HEAD")
     untracked, left_out = _sorted_out(git, most_bytes)
+    left_out += tuple(LeftOut(path, reason) for path, reason in unkept(git.root))
     with _own_index(git) as index:
         own = {"GIT_INDEX_FILE": str(index)}
         git.run("add", "--update", ".", environ=own)

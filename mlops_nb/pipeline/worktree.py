@@ -9,6 +9,7 @@ import configparser
 import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from ..core.git import Git
 from ..core.locks import LifeLock, is_free
 from ..core.project import WORKTREES, Project
 from ..errors import ProjectError
+from .submodules import NO_HOOKS, fill_submodules
 
 # %% auto #0
-__all__ = ['cache_folder', 'local_settings', 'worktree', 'check_out', 'remove', 'abandoned', 'sweep']
+__all__ = ['cache_folder', 'local_settings', 'may_write_anything', 'worktree', 'check_out', 'remove', 'abandoned', 'tidy']
 
 # %% ../../nbs/lib/pipeline/72_worktree.ipynb #0c4ada49
 def cache_folder(project: Project) -> Path:
@@ -29,16 +31,22 @@ def cache_folder(project: Project) -> Path:
     ProjectError
         If a file of settings cannot be read.
     """
+    found = _setting(project, "dir")
+    if found is None:
+        return project.root / ".dvc" / "cache"
+    file, named = found
+    return Path(os.path.abspath(file.parent / os.path.expanduser(named)))
+
+
+def _setting(project: Project, name: str) -> tuple[Path, str] | None:
+    """Return the file that decides a setting of the cache, and the setting."""
     folder = project.root / ".dvc"
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     shared = os.environ.get("XDG_CONFIG_DIRS", "").partition(os.pathsep)[0] or "/etc/xdg"
     files = (folder / "config.local", folder / "config", Path(home, "dvc", "config"),
              Path(shared, "dvc", "config"))  # fmt: skip
-    for file in files:
-        named = _read(file).get("cache", "dir", fallback="").strip("'\"")
-        if named:
-            return Path(os.path.abspath(file.parent / os.path.expanduser(named)))
-    return folder / "cache"
+    named = ((file, _read(file).get("cache", name, fallback="").strip("'\"")) for file in files)
+    return next(((file, value) for file, value in named if value), None)
 
 
 def _read(file: Path) -> configparser.ConfigParser:
@@ -52,10 +60,11 @@ def _read(file: Path) -> configparser.ConfigParser:
     return settings
 
 
-def local_settings(project: Project, place: Path) -> str:
+def local_settings(project: Project, place: Path, *, links: bool = False) -> str:
     """Return what DVC's local settings of a worktree of `project`, in `place`, have to say.
 
-    What DVC notes about files that it has seen is kept in the worktree, and goes with it.
+    What DVC notes about files that it has seen is kept in the worktree, and goes with it. With
+    `links`, files are hard links into the cache unless the user has chosen otherwise.
     """
     folder = project.root / ".dvc"
     settings = _read(folder / "config.local")
@@ -63,6 +72,8 @@ def local_settings(project: Project, place: Path) -> str:
         if not settings.has_section(section):
             settings.add_section(section)
     settings.set("cache", "dir", f'"{cache_folder(project)}"')
+    if links and _setting(project, "type") is None:
+        settings.set("cache", "type", '"reflink,hardlink,copy"')
     settings.set("core", "site_cache_dir", f'"{place / ".dvc" / "tmp" / "site"}"')
     for section in settings.sections():
         for name, value in settings.items(section):
@@ -75,6 +86,13 @@ def local_settings(project: Project, place: Path) -> str:
             *(f"    {name} = {value}" for name, value in settings.items(section)),
         ]
     return "\n".join(lines) + "\n"
+
+
+def may_write_anything() -> bool:
+    """Return whether this process can write to files that are read-only, as root can."""
+    with tempfile.NamedTemporaryFile(prefix="mlops-nb-") as file:
+        os.chmod(file.name, 0o444)
+        return os.access(file.name, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _is_local_remote(section: str, name: str, value: str) -> bool:
@@ -93,37 +111,41 @@ def worktree(project: Project, name: str, commit: str) -> Iterator[Project]:
     """
     folder = project.state / WORKTREES / name
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = LifeLock(folder.with_name(f"{name}.lock"))
+    lock = LifeLock(folder.with_name(f"{name}.new"))
+    folder.with_name(f"{name}.new").rename(folder.with_name(f"{name}.lock"))  # held when it appears
     try:
-        yield check_out(project, folder, commit)
+        yield check_out(project, folder, commit, links=not may_write_anything())
     finally:
         remove(project, folder)
         lock.release()
         folder.with_name(f"{name}.lock").unlink(missing_ok=True)
 
 
-def check_out(project: Project, folder: Path, commit: str) -> Project:
+def check_out(project: Project, folder: Path, commit: str, *, links: bool = False) -> Project:
     """Check `commit` out in `folder`, which must not be there; return the project in it.
+
+    With `links` DVC's files there are links into the cache, and read-only, if it can make some.
 
     Raises
     ------
     ProjectError
-        If git cannot, or the project is not in that commit.
+        If git cannot, or the project or a submodule is not in that commit.
     """
     git = Git(project.root)
     prefix = git.text("rev-parse", "--show-prefix")
     # without the hooks of the repository: DVC's would check out data before it knows the cache
-    git.run(
-        "-c", "core.hooksPath=/dev/null", "worktree", "add", "-q", "--detach", str(folder), commit
-    )
+    git.run(*NO_HOOKS, "worktree", "add", "-q", "--detach", str(folder), commit)
     inner = Project(folder / prefix if prefix else folder)
-    if not (inner.root / ".dvc").is_dir():
+    try:
+        if not (inner.root / ".dvc").is_dir():
+            what = f"there is no DVC project in {commit[:8]}"
+            raise ProjectError(project.root, what, hint="commit `.dvc` to git")
+        fill_submodules(Path(git.text("rev-parse", "--show-toplevel")), folder)
+        settings = local_settings(project, inner.root, links=links)
+        (inner.root / ".dvc" / "config.local").write_text(settings, encoding="utf-8")
+    except BaseException:
         remove(project, folder)
-        what = f"there is no DVC project in {commit[:8]}"
-        raise ProjectError(project.root, what, hint="commit `.dvc` to git")
-    (inner.root / ".dvc" / "config.local").write_text(
-        local_settings(project, inner.root), encoding="utf-8"
-    )
+        raise
     return inner
 
 
@@ -135,12 +157,23 @@ def remove(project: Project, folder: Path) -> None:
 
 
 def abandoned(project: Project) -> list[Path]:
-    """Return the folders of the worktrees whose makers are gone."""
+    """Return the folders of the worktrees whose makers are gone, and where nobody is at work."""
     locks = (project.state / WORKTREES).glob("*.lock")
-    return sorted(lock.with_suffix("") for lock in locks if is_free(lock))
+    free = sorted(lock.with_suffix("").resolve() for lock in locks if is_free(lock))
+    used = _used() if free else []
+    return [folder for folder in free if not any(place.is_relative_to(folder) for place in used)]
 
 
-def sweep(project: Project) -> list[Path]:
+def _used() -> list[Path]:
+    """Return the folders in which processes are at work, as far as Linux tells us."""
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else ()):
+        with contextlib.suppress(OSError):  # it is gone, or somebody else's
+            found.append(Path(os.readlink(f"/proc/{number}/cwd")))
+    return found
+
+
+def tidy(project: Project) -> list[Path]:
     """Remove the worktrees whose makers are gone; return their folders."""
     found = abandoned(project)
     for folder in found:

@@ -211,10 +211,10 @@ class Store:
             shutil.rmtree(hidden, ignore_errors=True)
             self._announce(run)
             gone.append(run)
-        self._sweep()
+        self._tidy()
         return tuple(gone)
 
-    def _sweep(self) -> None:
+    def _tidy(self) -> None:
         """Remove what was begun, or was being deleted, when its process was killed."""
         for path in self.folder.glob(".*"):
             with contextlib.suppress(OSError):

@@ -9,7 +9,6 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..config.compose import compose_each
 from ..config.config import make_config
 from ..config.multirun import expand
 from ..core.git import Git
@@ -19,9 +18,9 @@ from ..core.project import Project
 from ..errors import MlopsNbError, PipelineError
 from ..notebook.interrupts import interrupts_counted
 from ..notebook.stage import read_stages
-from ..pipeline.recording import code_facts, hide_from_git
-from ..pipeline.snapshot import take_snapshot
-from ..pipeline.worktree import sweep as sweep_worktrees
+from ..pipeline.recording import code_facts
+from ..pipeline.run import code_and_configs
+from ..pipeline.worktree import tidy
 from ..runs.annotations import Annotations
 from ..runs.run import Run, new_id
 from ..runs.store import Store
@@ -55,10 +54,8 @@ def plan_sweep(
         If an override of one of the trials is wrong; nothing is written then.
     """
     trials = expand(overrides, project)
-    configs = compose_each(trials, project)
-    sweep_worktrees(project)
-    hide_from_git(project.state)
-    snapshot = take_snapshot(project.root, "the code of a sweep")
+    tidy(project)
+    snapshot, configs = code_and_configs(project, trials, "the code of a sweep")
     sweep = Sweep(
         new_id(),
         tuple(overrides),

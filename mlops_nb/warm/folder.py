@@ -12,7 +12,7 @@ import stat
 import tempfile
 
 # %% auto #0
-__all__ = ['PREFIX', 'HeldFolder', 'hold', 'sweep']
+__all__ = ['PREFIX', 'HeldFolder', 'hold', 'tidy']
 
 # %% ../../nbs/lib/warm/13_folder.ipynb #5906fd88
 PREFIX = "mlops-nb."
@@ -28,7 +28,7 @@ class HeldFolder:
             if os.name != "posix":
                 return
             self._lock = hold(self.path)
-        sweep(os.path.dirname(self.path))
+        tidy(os.path.dirname(self.path))
 
     def remove(self) -> None:
         """Remove the folder with all that is in it; a second time does nothing."""
@@ -46,7 +46,7 @@ def hold(path: str) -> int | None:
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None
-    with contextlib.suppress(OSError):  # a file system without locks is not swept either
+    with contextlib.suppress(OSError):  # a file system without locks is not tidied either
         fcntl.flock(lock, fcntl.LOCK_EX)
     if os.fstat(lock).st_nlink and os.path.isdir(path):
         return lock
@@ -54,7 +54,7 @@ def hold(path: str) -> int | None:
     return None
 
 
-def sweep(where: str, prefix: str = PREFIX) -> None:
+def tidy(where: str, prefix: str = PREFIX) -> None:
     """Remove our folders in `where` whose makers are gone, of those that begin with `prefix`."""
     names: list[str] = []
     with contextlib.suppress(OSError):  # it may be written to, but not be read

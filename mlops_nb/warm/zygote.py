@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from .base import Base
 from .demand import Demand
-from .folder import hold, sweep
+from .folder import hold, tidy
 from .forking import unsafe_to_fork
 from .kernel import REFUSED, be_spare
 from .loop import Loop, adopt_orphans, die_with_parent, own_children
@@ -195,7 +195,7 @@ class Zygote(Loop):
 
         `asker` and `files` are open for somebody who waits; the kernel is sent its own copies.
         """
-        sweep(self._folder, KERNEL_FOLDER)
+        tidy(self._folder, KERNEL_FOLDER)
         folder = tempfile.mkdtemp(prefix=KERNEL_FOLDER, dir=self._folder)
         lock = hold(folder)
         try:

@@ -14,6 +14,12 @@ from typing import Any
 
 import pytest
 
+from mlops_nb.core.project import Project
+from mlops_nb.errors import ProjectError
+from mlops_nb.pipeline import run as pipeline_run
+from mlops_nb.pipeline.recording import outcomes_of
+from mlops_nb.pipeline.snapshot import Snapshot, take_snapshot
+from mlops_nb.pipeline.worktree import check_out, tidy
 from mlops_nb.runs.run import Run
 from mlops_nb.runs.store import Store
 from tests.at_once import at_once
@@ -203,3 +209,195 @@ def test_sixteen_processes_begin_runs_at_once_in_a_project_without_any(shop: Sho
     refs = shop.run("git", "for-each-ref", "--format=%(refname)", "refs/mlops_nb/runs").stdout
     assert {ref.rpartition("/")[2] for ref in refs.split()} == set(store.ids())
     assert sorted(path.name for path in shop.path(".mlops_nb/queue").iterdir()) == ["lock"]
+
+
+def repository_inside(shop: Shop, outside: Path) -> Path:
+    """Give the project a submodule that a stage imports; its own remote is then gone."""
+    parts = outside / "parts"
+    parts.mkdir()
+    (parts / "weight.py").write_text("WEIGHT = 2\n")
+    for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "-m", "parts")):
+        subprocess.run(["git", *words], cwd=parts, env=environment(), check=True)
+    allowed = ("-c", "protocol.file.allow=always")
+    shop.run("git", *allowed, "submodule", "--quiet", "add", str(parts), "shop/parts")
+    source = "from shop.parts.weight import WEIGHT\n\n\n"
+    shop.replace("shop/score.py", "def error", f"{source}def error")
+    shop.replace("shop/score.py", "/ len(values)", "* WEIGHT")
+    shop.commit()
+    parts.rename(outside / "gone")
+    return shop.path("shop/parts")
+
+
+def test_a_run_has_the_submodules_of_the_workspace_without_a_network(
+    shop: Shop, tmp_path: Path
+) -> None:
+    inner = repository_inside(shop, tmp_path)
+    status = shop.run("git", "status", "--porcelain").stdout
+    run = run_of(shop, "train.shrink=0.5")
+    assert run.state == "ok" and run.stages["evaluate"]["how"] == "ran"
+    assert run.code["left_out"] == [] and not os.listdir(shop.path(".mlops_nb/worktrees"))
+    assert shop.run("git", "status", "--porcelain").stdout == status
+    assert shop.run("git", "worktree", "list").stdout.count("\n") == 1
+
+    (inner / "weight.py").write_text("WEIGHT = 3\n")
+    done = shop.tool("run", "train.shrink=0.25")
+    assert "warning: shop/parts is not in the run: a submodule with changes" in done.stderr
+    assert [one["path"] for one in newest(shop).code["left_out"]] == ["shop/parts"]
+    subprocess.run(["git", "commit", "-qam", "3"], cwd=inner, env=environment(), check=True)
+    third = run_of(shop, "train.shrink=0.25")
+    assert third.code["left_out"] == [] and third.code["dirty"]
+    before = newest_but_one(shop).metrics["evaluate"]["error"]
+    assert third.metrics["evaluate"]["error"] == 1.5 * before
+    shop.tool("restore", third.id, "--to", str(tmp_path / "beside"))
+    assert (tmp_path / "beside/shop/parts/weight.py").read_text() == "WEIGHT = 3\n"
+
+
+def newest_but_one(shop: Shop) -> Run:
+    store = Store(shop.path(".mlops_nb/runs"))
+    found = store.read(store.ids()[-2])
+    assert isinstance(found, Run), found
+    return found
+
+
+def test_a_submodule_that_is_not_checked_out_is_named(shop: Shop, tmp_path: Path) -> None:
+    repository_inside(shop, tmp_path)
+    shop.run("git", "submodule", "--quiet", "deinit", "--force", "--all")
+    shop.run("rm", "-r", ".git/modules")
+    done = shop.tool("run", "train.shrink=0.5", code=1)
+    assert "shop/parts is not in the run: a submodule that is not checked out" in done.stderr
+    assert [one["path"] for one in newest(shop).code["left_out"]] == ["shop/parts"]
+
+
+def test_a_submodule_without_the_commit_that_belongs_there_is_named(
+    shop: Shop, tmp_path: Path
+) -> None:
+    repository_inside(shop, tmp_path)
+    run = run_of(shop, "train.shrink=0.5")
+    shop.run("git", "update-index", "--cacheinfo", f"160000,{'1' * 40},shop/parts")
+    shop.run("git", "submodule", "--quiet", "deinit", "--force", "--all")
+    done = shop.tool("run", "train.shrink=0.25", code=2)
+    assert "submodule shop/parts has no commit 11111111 here" in done.stderr
+    assert newest(shop).state == "error" and newest(shop).id != run.id
+    assert shop.run("git", "worktree", "list").stdout.count("\n") == 1
+
+
+def test_the_config_of_a_run_is_that_of_its_code_although_somebody_edits_meanwhile(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edit_first(root: Path, message: str) -> Snapshot:
+        monkeypatch.setattr(pipeline_run, "take_snapshot", take_snapshot)
+        shop.replace("conf/config.yaml", "rows: 20", "rows: 30")
+        return take_snapshot(root, message)
+
+    monkeypatch.setattr(pipeline_run, "take_snapshot", edit_first)
+    snapshot, (config,) = pipeline_run.code_and_configs(Project(shop.root), [("train=median",)], "")
+    assert "rows: 30" in shop.run("git", "show", f"{snapshot.commit}:conf/config.yaml").stdout
+    assert config["prepare"]["rows"] == 30 and config["train"]["family"] == "median"
+
+
+def test_code_that_never_stands_still_is_refused_in_one_line(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = iter(range(20, 100))
+
+    def edit(root: Path, message: str) -> Snapshot:
+        number = next(rows)
+        shop.replace("conf/config.yaml", f"rows: {number}", f"rows: {number + 1}")
+        return take_snapshot(root, message)
+
+    monkeypatch.setattr(pipeline_run, "take_snapshot", edit)
+    with pytest.raises(ProjectError, match="change all the time; try again"):
+        pipeline_run.code_and_configs(Project(shop.root), [()], "")
+
+
+def test_the_document_of_a_run_that_failed_is_its_record_with_the_error(shop: Shop) -> None:
+    shop.replace("shop/score.py", "return sum", "raise ValueError('no score')\n    return sum")
+    done = shop.tool("run", "train.shrink=0.5", "--json", code=1)
+    document = json.loads(done.stdout)
+    assert document["id"] == newest(shop).id and document["state"] == "error"
+    assert document["stages"]["evaluate"]["error"]["message"] == "no score"
+    assert document["refused"]["error"] == "StagesFailed" and document["refused"]["exit_code"] == 1
+    assert [line[:7] for line in done.stderr.splitlines()].count("error: ") == 1
+
+    shop.run("git", "rm", "--quiet", "--cached", "-r", ".dvc")
+    shop.path(".gitignore").write_text(shop.text(".gitignore") + ".dvc\n")
+    done = shop.tool("run", "train.shrink=0.5", "--json", code=2)
+    document = json.loads(done.stdout)
+    assert document["id"] == newest(shop).id and document["state"] == "error"
+    assert "no DVC project" in document["refused"]["message"]
+
+
+def test_the_environment_on_record_is_that_of_the_kernel_that_computed(
+    shop: Shop, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", other], check=True)
+    site = next((other / "lib").glob("python*/site-packages"))
+    ours = [path for path in sys.path if path.endswith("packages")]
+    (site / "ours.pth").write_text("\n".join(ours))
+    (site / "only_there-7.1.dist-info").mkdir()
+    (site / "only_there-7.1.dist-info/METADATA").write_text("Name: only-there\nVersion: 7.1\n")
+    kernels = tmp_path / "jupyter/kernels/other"
+    kernels.mkdir(parents=True)
+    command = [str(other / "bin/python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": command, "language": "python", "display_name": "other"}
+    (kernels / "kernel.json").write_text(json.dumps(spec | {"env": {"OMP_NUM_THREADS": "3"}}))
+    shop.replace("nbs/pipeline/20_train.ipynb", '"name": "python3"', '"name": "other"')
+    shop.commit()
+    command = [sys.executable, "-m", "mlops_nb", "run", "train.shrink=0.5"]
+    given = {**environment(), "JUPYTER_PATH": str(tmp_path / "jupyter")}
+    done = subprocess.run(command, cwd=shop.root, env=given, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    run = newest(shop)
+    assert run.stages["train"]["kernel"] == "other"
+    assert run.stages["evaluate"]["kernel"] == "python3"
+    (found,) = run.environment["kernels"].values()
+    assert found["packages"]["only-there"] == "7.1" and found["packages"]["dvc"]
+    assert found["variables"]["OMP_NUM_THREADS"] == "3"
+    assert "only-there" not in run.environment["packages"]
+
+
+def test_a_file_in_a_tracked_folder_is_data_of_the_run(shop: Shop) -> None:
+    shop.path("raw/deep").mkdir(parents=True)
+    shop.path("raw/deep/scale.txt").write_text("2")
+    shop.path("raw/other.txt").write_text("never read")
+    shop.run("dvc", "add", "--quiet", "raw")
+    shop.replace(
+        "nbs/pipeline/20_train.ipynb", '"table: In = \\"data/table.csv\\"\\n",',
+        '"table: In = \\"data/table.csv\\"\\n",\n    "scale: In = \\"raw/deep/scale.txt\\"\\n",',
+    )  # fmt: skip
+    shop.tool("pipeline", "sync")
+    shop.commit()
+    run = run_of(shop, "train.shrink=0.5")
+    assert list(run.data) == ["raw/deep/scale.txt"]
+    assert run.data["raw/deep/scale.txt"].startswith("md5:")
+
+
+def test_what_a_killed_run_has_left_stays_while_a_process_of_it_works_there(shop: Shop) -> None:
+    project = Project(shop.root)
+    commit = shop.run("git", "rev-parse", "HEAD").stdout.strip()
+    folder = project.state / "worktrees" / "20130101T051500.000-0123abcd"
+    folder.parent.mkdir(parents=True)
+    check_out(project, folder, commit)
+    folder.with_name(f"{folder.name}.lock").touch()
+    with subprocess.Popen(["sleep", "300"], cwd=folder / "shop") as working:
+        try:
+            assert tidy(project) == [] and folder.is_dir()
+        finally:
+            working.kill()
+    assert tidy(project) == [folder] and os.listdir(folder.parent) == []
+
+
+def test_no_journal_of_another_run_is_opened(shop: Shop) -> None:
+    shop.tool("execute", "nbs/pipeline/20_train.ipynb")
+    first = run_of(shop, "train.shrink=0.5")
+    second = run_of(shop, "train.shrink=0.25")
+    executions = shop.path(".mlops_nb/executions")
+    for path in executions.iterdir():
+        if not path.name.endswith(second.id[-8:]):
+            shutil.rmtree(path)
+            path.mkdir()
+            os.mkfifo(path / "journal.jsonl")  # whoever opens it waits for ever
+    found = outcomes_of(Project(shop.root), second.id)
+    assert found["train"].folder.name == second.stages["train"]["execution"]
+    assert first.stages["train"]["execution"].endswith(first.id[-8:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import pytest
 
 from mlops_nb.cli.app import run as command_line
 from mlops_nb.cli.naming import complete_run
+from mlops_nb.core.moments import stamp
 from mlops_nb.runs.folder import RECORD
 from mlops_nb.runs.run import Run, new_id
 from mlops_nb.runs.store import Store
@@ -254,6 +256,30 @@ def test_gc_deletes_what_was_removed_long_enough_ago(three: Runs) -> None:
     assert three.store.ids() == [second, third]
     assert three.json("gc", "--older-than", "0")["runs"] == []
     assert "`soon` is no age" in three.refused("gc", "--older-than", "soon")
+
+
+def test_gc_deletes_what_restores_set_aside_and_pages_by_age(three: Runs) -> None:
+    state, (first, second, _) = three.root / ".mlops_nb", three.store.ids()
+    now = datetime.now(UTC)
+    old, young = (f"{stamp(now - timedelta(days=days))}-0a1b" for days in (31, 29))
+    for name in (old, young, "notes"):
+        (state / "undo" / name / "files").mkdir(parents=True)
+    gone = "20120101T051500.000-0123abcd"
+    for run in (first, second, gone):
+        (state / "pages" / run).mkdir(parents=True)
+        (state / "pages" / run / "index.html").write_text("")
+    long_ago = (now - timedelta(days=31)).timestamp()
+    os.utime(state / "pages" / first, (long_ago, long_ago))
+    would = three.json("gc", "--dry")
+    assert would["undo"] == [old] and would["pages"] == [gone, first]
+    assert "would delete what 1 restore(s) set aside, pages of 2 run(s)" in three.say("gc", "--dry")
+    assert len(list(state.glob("undo/*"))) == len(list(state.glob("pages/*"))) == 3
+    assert three.json("gc") == {**would, "dry": False}
+    assert sorted(path.name for path in state.glob("undo/*")) == [young, "notes"]
+    assert [path.name for path in state.glob("pages/*")] == [second]
+    three.say("remove", second)
+    three.say("gc", "--older-than", "0")
+    assert not list(state.glob("pages/*")) and [p.name for p in state.glob("undo/*")] == ["notes"]
 
 
 def test_a_shell_completes_names_and_ids(three: Runs) -> None:
