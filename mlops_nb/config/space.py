@@ -47,7 +47,9 @@ class Dimension:
     def value(self, override: str) -> Value:
         """Return the value that `override` gives."""
         text = override.removeprefix(f"{self.key}=")
-        return {"int": int, "float": float, "choice": str}[self.kind](text)
+        if self.kind == "choice":
+            return text
+        return int(text) if self.kind == "int" else float(text)
 
     def values(self, most: int) -> list[Value] | None:
         """Return all values, `None` if they are more than `most` numbers."""

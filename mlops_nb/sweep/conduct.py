@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ..config.compose import compose_each
 from ..config.config import make_config
@@ -27,12 +28,14 @@ from ..runs.annotations import Annotations
 from ..runs.run import Run, new_id
 from ..runs.store import Store
 from .executor import Executor, News
-from .record import Sweep, Trial, sweep_file, write_sweep
+from .record import Pruned, Sweep, Trial, sweep_file, write_sweep
 from .sharing import Claims, stage_keys
+from .source import Listed, Source
 from .spec import RunSpec
 
 # %% auto #0
-__all__ = ['SWEEPS', 'plan_sweep', 'last_runs', 'unfinished', 'Conducted', 'conduct', 'processors', 'spec_of']
+__all__ = ['SWEEPS', 'PRUNED', 'plan_sweep', 'keep_sweep', 'last_runs', 'unfinished', 'Conducted', 'conduct', 'note_pruned',
+           'processors', 'spec_of']
 
 # %% ../../nbs/lib/sweep/70_conduct.ipynb #0dfacc99
 SWEEPS = "refs/mlops_nb/sweeps"
@@ -55,21 +58,21 @@ def plan_sweep(
     ConfigError, ParameterError
         If an override of one of the trials is wrong; nothing is written then.
     """
-    trials = expand(overrides, project)
-    configs = compose_each(trials, project)
+    expanded = expand(overrides, project)
+    configs = compose_each(expanded, project)
+    pairs = zip(expanded, configs, strict=True)
+    trials = [Trial(n, own, config.text) for n, (own, config) in enumerate(pairs, 1)]
+    asked = Sweep("", tuple(overrides), {}, trials, jobs, force, tuple(command))
+    return keep_sweep(project, asked, said)
+
+
+def keep_sweep(project: Project, asked: Sweep, said: Annotations | None = None) -> Sweep:
+    """Return the sweep that is `asked` for, with an id and the code of this moment; write it."""
     sweep_worktrees(project)
     hide_from_git(project.state)
     snapshot = take_snapshot(project.root, "the code of a sweep")
-    sweep = Sweep(
-        new_id(),
-        tuple(overrides),
-        code_facts(snapshot),
-        [Trial(n, own, c.text) for n, (own, c) in enumerate(zip(trials, configs, strict=True), 1)],
-        jobs,
-        force,
-        tuple(command),
-        (said or Annotations()).to_json(),
-    )
+    words = (said or Annotations()).to_json()
+    sweep = replace(asked, id=new_id(), code=code_facts(snapshot), said=words)
     write_sweep(project, sweep)
     Git(project.root).run("update-ref", f"{SWEEPS}/{sweep.id}", snapshot.commit)
     return sweep
@@ -112,8 +115,9 @@ def conduct(
     sweep: Sweep,
     executor: Executor,
     listen: Callable[[News], None] = lambda news: None,
+    source: Source | None = None,
 ) -> Conducted:
-    """Run the trials of `sweep` that have no successful run.
+    """Run the trials of `source`: those of `sweep` that have no successful run if it is not given.
 
     Raises
     ------
@@ -129,28 +133,23 @@ def conduct(
         except BlockingIOError:
             what = f"sweep {sweep.id} goes on in another process"
             raise PipelineError(what, hint="wait for it, or interrupt it") from None
-        waiting = unfinished(project, sweep)
-        conductor = _Conductor(project, sweep, executor, listen, _claims(project, sweep))
+        source = source or Listed(partial(unfinished, project))
+        conductor = _Conductor(project, sweep, executor, listen, source)
         stop = stack.enter_context(_interruptions(executor))
-        conductor.run(waiting, stop)
-        if not unfinished(project, conductor.sweep):
+        conductor.run(list(source.waiting(sweep)), stop)
+        if not stop and not source.waiting(conductor.sweep):
             Git(project.root).run("update-ref", "-d", f"{SWEEPS}/{sweep.id}")
         return Conducted(conductor.sweep, bool(stop))
 
 
-def _claims(project: Project, sweep: Sweep) -> Claims:
-    """Return who computes what."""
+def _keys(project: Project, trials: Sequence[Trial]) -> dict[int, dict[str, str]]:
+    """Return by trial the keys of its stages, none if they cannot be told."""
     try:
-        return Claims(_keys(project, sweep))
+        stages = read_stages(project)
+        configs = {t.number: make_config(t.params, stages, f"trial {t.number}") for t in trials}
+        return {number: stage_keys(stages, config) for number, config in configs.items()}
     except MlopsNbError:
-        return Claims({trial.number: {} for trial in sweep.trials})
-
-
-def _keys(project: Project, sweep: Sweep) -> dict[int, dict[str, str]]:
-    """Return by trial the keys of its stages."""
-    stages = read_stages(project)
-    configs = {t.number: make_config(t.params, stages, f"trial {t.number}") for t in sweep.trials}
-    return {number: stage_keys(stages, config) for number, config in configs.items()}
+        return {trial.number: {} for trial in trials}
 
 
 class _Conductor:
@@ -162,21 +161,20 @@ class _Conductor:
         sweep: Sweep,
         executor: Executor,
         listen: Callable[[News], None],
-        claims: Claims,
+        source: Source,
     ) -> None:
         self.sweep = sweep
-        self._project, self._executor, self._listen, self._claims = (
-            project,
-            executor,
-            listen,
-            claims,
-        )
+        self._project, self._executor, self._listen = project, executor, listen
+        self._source = source
+        self._claims = Claims(_keys(project, sweep.trials))
         self._running: set[int] = set()
 
     def run(self, waiting: list[Trial], stop: Sequence[int]) -> None:
         """Run the trials that are `waiting`, and begin none once there is something in `stop`."""
         while True:
             while len(self._running) < self.sweep.jobs and not stop:
+                if not waiting:
+                    waiting += self._added()
                 trial = next((t for t in waiting if self._claims.may_begin(t.number)), None)
                 if trial is None:
                     break
@@ -185,6 +183,22 @@ class _Conductor:
             if not self._running:
                 return
             self._note(self._executor.wait())
+
+    def _added(self) -> list[Trial]:
+        """Return a trial that is new to the sweep and is to be run, if there is one."""
+        while (trial := self._source.next()) is not None:
+            self._change(self.sweep.with_trial(trial))
+            self._listen(News(trial.number, "added", text=" ".join(trial.overrides)))
+            if not trial.runs:
+                self._claims.add(trial.number, _keys(self._project, [trial])[trial.number])
+                return [trial]
+            self._listen(News(trial.number, "over", trial.runs[-1], state="ok", text="as before"))
+        return []
+
+    def _change(self, sweep: Sweep) -> None:
+        """Write down what has changed."""
+        self.sweep = sweep
+        write_sweep(self._project, sweep)
 
     def _begin(self, trial: Trial) -> None:
         """Begin a trial."""
@@ -195,14 +209,40 @@ class _Conductor:
     def _note(self, news: News) -> None:
         """Note what has happened."""
         if news.kind == "began":
-            self.sweep = self.sweep.with_run(news.trial, news.run)
-            write_sweep(self._project, self.sweep)
+            self._change(self.sweep.with_run(news.trial, news.run))
         elif news.kind == "ended" and news.state not in ("failed", "not run"):
             self._claims.made(news.trial, news.stage)
         elif news.kind == "over":
             self._claims.end(news.trial)
             self._running.discard(news.trial)
-        self._listen(news)
+        pruned = self._source.told(news)
+        if pruned is not None:
+            self._change(self.sweep.with_pruned(news.trial, pruned))
+            self._executor.cancel(news.trial)
+        self._listen(self._of_pruned(news))
+
+    def _of_pruned(self, news: News) -> News:
+        """Return the news that a run is over in words of the search, if that has ended it."""
+        pruned = self.sweep.trial(news.trial).pruned
+        if news.kind != "over" or news.state != "cancelled" or pruned is None:
+            return news
+        with contextlib.suppress(MlopsNbError):  # the sweep says it as well
+            note_pruned(Store(self._project.runs), news.run, pruned)
+        return replace(news, state=PRUNED, text=pruned.why)
+
+
+PRUNED = "pruned"
+"""How a trial is called whose run is `cancelled` because the search gave up on it."""
+
+
+def note_pruned(store: Store, run: str, pruned: Pruned) -> None:
+    """Let the run itself say why it was cancelled."""
+
+    def change(said: Annotations) -> Annotations:
+        note = "\n".join(filter(None, [said.note, f"{PRUNED}: {pruned.why}"]))
+        return replace(said, tags=said.tags | {PRUNED}, note=note)
+
+    store.annotate(run, change)
 
 
 def processors() -> int:
@@ -216,6 +256,7 @@ def spec_of(sweep: Sweep, trial: Trial) -> RunSpec:
     """Return what is to be run for a trial; its stages may use the processors that are left."""
     spec = RunSpec(sweep.id, trial.number, trial.overrides, trial.params, sweep.code)
     stages = max(1, processors() // sweep.jobs)
+    spec = replace(spec, watch=tuple(sweep.search.get("watch", ())))
     return replace(spec, command=sweep.command, said=sweep.said, force=sweep.force, jobs=stages)
 
 
