@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .show import shown
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -103,7 +101,7 @@ def best_line(summary: Summary) -> str:
     if best is None:
         return "best: no trial has succeeded"
     metric, words = summary.search["metric"], " ".join(best.overrides)
-    return f"best: {metric} {shown(best.value)} in trial {best.trial}, {words} (run {best.run})"
+    return f"best: {metric} {best.value:.6g} in trial {best.trial}, {words} (run {best.run})"
 
 
 def exit_code(summary: Summary, *, interrupted: bool) -> tuple[int, str]:

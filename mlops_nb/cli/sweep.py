@@ -84,7 +84,8 @@ def sweep(
         _print(summary)
     if summary.search:
         code, line = exit_code(summary, interrupted=done.interrupted)
-        click.echo("\n".join(filter(None, [best_line(summary), line])), err=True)
+        if line:
+            click.echo(line, err=True)
         sys.exit(code)
     left = [trial for trial in summary.trials if trial.state != "ok"]
     if left:
@@ -152,6 +153,8 @@ def _print(summary: Summary) -> None:
         if len(group.trials) > 1 and (spread := group.spreads.get(summary.metric))
     ]
     print_table(f"Seeds: {summary.metric}", ["trials", "n", "mean", "deviation"], groups)
+    if summary.search:
+        click.echo(best_line(summary))
 
 
 def _figure(value: Any) -> str:

@@ -111,7 +111,10 @@ class Space:
 
     def to_json(self) -> list[Any]:
         """Return the space as plain JSON values."""
-        return [part if isinstance(part, str) else asdict(part) for part in self.parts]
+        return [
+            part if isinstance(part, str) else {**asdict(part), "choices": list(part.choices)}
+            for part in self.parts
+        ]
 
 
 def space_from_json(document: Sequence[Any]) -> Space:

@@ -222,9 +222,11 @@ class _Conductor:
         self._listen(self._of_pruned(news))
 
     def _of_pruned(self, news: News) -> News:
-        """Return the news that a run is over in words of the search, if that has ended it."""
+        """Return news of a run that the search has ended in the words of the search."""
         pruned = self.sweep.trial(news.trial).pruned
-        if news.kind != "over" or news.state != "cancelled" or pruned is None:
+        if pruned is not None and news.kind == "ended" and news.state == "failed":
+            return replace(news, state=PRUNED, text="")
+        if pruned is None or news.kind != "over" or news.state != "cancelled":
             return news
         with contextlib.suppress(MlopsNbError):  # the sweep says it as well
             note_pruned(Store(self._project.runs), news.run, pruned)
