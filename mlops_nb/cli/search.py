@@ -64,14 +64,13 @@ def planned_search(
     """Return a new search."""
     import secrets
 
-    from mlops_nb.sweep.searching import plan_aim, plan_search
+    from mlops_nb.sweep.searching import plan_search
 
     if not metric:
         raise click.UsageError("`--search` needs `--metric KEY`, such as `--metric evaluate.auc`")
     given = {name: value for name, value in words.items() if value is not None}
     options = {"trials": _TRIALS, "seed": secrets.randbelow(1 << 31), **given}
-    aim = plan_aim(project, overrides, metric, **options)
-    return plan_search(project, overrides, aim, asked, said)
+    return plan_search(project, overrides, asked, said, metric, **options)
 
 
 def more_trials(sweep: Sweep, words: Mapping[str, Any] | None) -> Sweep:

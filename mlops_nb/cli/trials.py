@@ -81,7 +81,8 @@ class TrialProgress(LiveTable):
         """Return the metric of a run that is over, with its name."""
         from mlops_nb.runs.run import Run
         from mlops_nb.runs.store import Store
-        from mlops_nb.sweep.summary import flat, headline_of
+        from mlops_nb.sweep.aim import flat
+        from mlops_nb.sweep.summary import headline_of
 
         found = Store(self._project.runs).read(run)
         if not isinstance(found, Run):

@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from ..config.space import Space, space_from_json
+from ..config.space import Space, read_space, space_from_json
+from ..core.project import Project
 from ..errors import ConfigError, did_you_mean
-from ..notebook.stage import Stage
+from ..notebook.stage import Stage, read_stages
+from ..pipeline.results import read_metrics
 
 # %% auto #0
-__all__ = ['Direction', 'SamplerName', 'PrunerName', 'DIRECTIONS', 'SAMPLERS', 'PRUNERS', 'Aim', 'aim_from_json', 'find_metric',
-           'find_series', 'checked_direction', 'checked_aim']
+__all__ = ['Direction', 'SamplerName', 'PrunerName', 'DIRECTIONS', 'SAMPLERS', 'PRUNERS', 'Aim', 'aim_from_json', 'flat',
+           'find_metric', 'find_series', 'checked_direction', 'checked_aim', 'read_aim']
 
 # %% ../../nbs/lib/sweep/25_aim.ipynb #0e938368
 Direction = Literal["maximize", "minimize"]
@@ -60,6 +62,20 @@ def aim_from_json(document: Mapping[str, Any]) -> Aim:
     """Return the aim that the record of a sweep holds."""
     space = space_from_json(document["space"])
     return Aim(**{**document, "space": space, "watch": tuple(document["watch"])})
+
+# %% ../../nbs/lib/sweep/25_aim.ipynb #cd195f29
+def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures in `metrics` by their names with dots."""
+    return dict(_leaves(metrics, ""))
+
+
+def _leaves(value: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
+    """Yield every figure with its name."""
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _leaves(item, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", item
 
 # %% ../../nbs/lib/sweep/25_aim.ipynb #e19cc8e5
 def find_metric(asked: str, stages: Sequence[Stage], known: Iterable[str]) -> str:
@@ -157,3 +173,35 @@ def checked_aim(aim: Aim) -> Aim:
 
 
 _MOST = 10_000
+
+# %% ../../nbs/lib/sweep/25_aim.ipynb #4c31de71
+def read_aim(
+    project: Project,
+    overrides: Sequence[str],
+    metric: str,
+    *,
+    direction: str | None = None,
+    trials: int = 20,
+    seed: int = 0,
+    sampler: SamplerName = "tpe",
+    pruner: PrunerName = "none",
+    series: str | None = None,
+) -> Aim:
+    """Return what these words ask for.
+
+    `metric` and `series` may leave the stage out where there is no doubt. `series` is what a pruner
+    watches, that of the name of the metric if it is not given.
+
+    Raises
+    ------
+    ConfigError, ParameterError
+        If they ask for what cannot be.
+    """
+    stages = read_stages(project)
+    name = find_metric(metric, stages, flat(read_metrics(project.root, stages, [])))
+    if series and pruner == "none":
+        raise ConfigError("nobody watches the series", hint="name a pruner: `--pruner median`")
+    watch = find_series(series or name, stages) if pruner != "none" else ()
+    towards = checked_direction(name, direction)
+    space = read_space(overrides, project)
+    return checked_aim(Aim(space, name, towards, trials, seed, sampler, pruner, watch))

@@ -28,14 +28,13 @@ from ..runs.annotations import Annotations
 from ..runs.run import Run, new_id
 from ..runs.store import Store
 from .executor import Executor, News
-from .record import Pruned, Sweep, Trial, sweep_file, write_sweep
+from .record import Sweep, Trial, sweep_file, write_sweep
 from .sharing import Claims, stage_keys
-from .source import Listed, Source
+from .source import PRUNED, Listed, Source, note_pruned
 from .spec import RunSpec
 
 # %% auto #0
-__all__ = ['SWEEPS', 'PRUNED', 'plan_sweep', 'keep_sweep', 'last_runs', 'unfinished', 'Conducted', 'conduct', 'note_pruned',
-           'processors', 'spec_of']
+__all__ = ['SWEEPS', 'plan_sweep', 'keep_sweep', 'last_runs', 'unfinished', 'Conducted', 'conduct', 'processors', 'spec_of']
 
 # %% ../../nbs/lib/sweep/70_conduct.ipynb #0dfacc99
 SWEEPS = "refs/mlops_nb/sweeps"
@@ -231,20 +230,6 @@ class _Conductor:
         with contextlib.suppress(MlopsNbError):  # the sweep says it as well
             note_pruned(Store(self._project.runs), news.run, pruned)
         return replace(news, state=PRUNED, text=pruned.why)
-
-
-PRUNED = "pruned"
-"""How a trial is called whose run is `cancelled` because the search gave up on it."""
-
-
-def note_pruned(store: Store, run: str, pruned: Pruned) -> None:
-    """Let the run itself say why it was cancelled."""
-
-    def change(said: Annotations) -> Annotations:
-        note = "\n".join(filter(None, [said.note, f"{PRUNED}: {pruned.why}"]))
-        return replace(said, tags=said.tags | {PRUNED}, note=note)
-
-    store.annotate(run, change)
 
 
 def processors() -> int:

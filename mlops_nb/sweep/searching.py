@@ -10,81 +10,50 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..config.compose import compose
-from ..config.space import read_space
 from ..core.project import Project
 from ..errors import RecordError, did_you_mean
-from ..notebook.stage import read_stages
-from ..pipeline.results import read_metrics, read_points
+from ..pipeline.results import read_points
 from ..pipeline.worktree import worktree
 from ..runs.annotations import Annotations
 from ..runs.run import Run
 from ..runs.store import Store
-from mlops_nb.sweep.aim import (
-    Aim,
-    PrunerName,
-    SamplerName,
-    aim_from_json,
-    checked_aim,
-    checked_direction,
-    find_metric,
-    find_series,
-)
+from .aim import Aim, aim_from_json, checked_aim, flat, read_aim
 from .conduct import keep_sweep
 from .executor import News
 from .record import Pruned, Sweep, Trial
 from .search import Study, load_optuna
-from .summary import flat
 from .watching import Point, told_points
 
 # %% auto #0
-__all__ = ['plan_aim', 'plan_search', 'Search', 'search_of', 'with_trials']
+__all__ = ['plan_search', 'Search', 'search_of', 'with_trials']
 
 # %% ../../nbs/lib/sweep/88_searching.ipynb #b718ceda
-def plan_aim(
+def plan_search(
     project: Project,
     overrides: Sequence[str],
+    asked: Sweep,
+    said: Annotations,
     metric: str,
-    *,
-    direction: str | None = None,
-    trials: int = 20,
-    seed: int = 0,
-    sampler: SamplerName = "tpe",
-    pruner: PrunerName = "none",
-    series: str | None = None,
-) -> Aim:
-    """Return what these words ask for.
+    **words: Any,
+) -> Sweep:
+    """Return a sweep without trials that searches, with the code of this moment; write it down.
 
-    `metric` and `series` may leave the stage out where there is no doubt. `series` is what a pruner
-    watches, that of the name of the metric if it is not given.
+    `asked` has the jobs, the command and `force`; `metric` and `words` are those of `read_aim`.
 
     Raises
     ------
     ConfigError, ParameterError
-        If they ask for what cannot be.
+        If they ask for what cannot be; nothing is written then.
     MissingExtra
         If Optuna is not installed.
     """
     load_optuna()
-    stages = read_stages(project)
-    known = flat(read_metrics(project.root, stages, []))
-    name = find_metric(metric, stages, known)
-    watch = find_series(series or name, stages) if pruner != "none" else ()
-    towards = checked_direction(name, direction)
-    space = read_space(overrides, project)
-    return checked_aim(Aim(space, name, towards, trials, seed, sampler, pruner, watch))
-
-
-def plan_search(
-    project: Project, overrides: Sequence[str], aim: Aim, asked: Sweep, said: Annotations
-) -> Sweep:
-    """Return a sweep without trials that is after `aim`, with the code of this moment; write it.
-
-    `asked` has the jobs, the command and `force`.
-    """
-    document = aim.to_json()
-    return keep_sweep(project, replace(asked, overrides=tuple(overrides), search=document), said)
+    aim = read_aim(project, overrides, metric, **words)
+    searching = replace(asked, overrides=tuple(overrides), search=aim.to_json())
+    return keep_sweep(project, searching, said)
 
 # %% ../../nbs/lib/sweep/88_searching.ipynb #7c4723ef
 _FAILED = frozenset({"error", "killed:oom", "timeout"})

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
+from ..runs.annotations import Annotations
+from ..runs.store import Store
 from .executor import News
 from .record import Pruned, Sweep, Trial
 
 # %% auto #0
-__all__ = ['Source', 'Listed']
+__all__ = ['PRUNED', 'Source', 'Listed', 'note_pruned']
 
 # %% ../../nbs/lib/sweep/67_source.ipynb #220ea58c
 class Source(Protocol):
@@ -48,3 +51,17 @@ class Listed:
     def told(self, news: News) -> Pruned | None:
         """Let everything go its way."""
         return None
+
+# %% ../../nbs/lib/sweep/67_source.ipynb #e71799ce
+PRUNED = "pruned"
+"""How a trial is called whose run is `cancelled` because the search gave up on it."""
+
+
+def note_pruned(store: Store, run: str, pruned: Pruned) -> None:
+    """Let the run itself say why it was cancelled."""
+
+    def change(said: Annotations) -> Annotations:
+        note = "\n".join(filter(None, [said.note, f"{PRUNED}: {pruned.why}"]))
+        return replace(said, tags=said.tags | {PRUNED}, note=note)
+
+    store.annotate(run, change)

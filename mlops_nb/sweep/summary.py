@@ -5,7 +5,7 @@
 # %% ../../nbs/lib/sweep/85_summary.ipynb #b4b5b64f
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,13 +14,14 @@ from ..errors import MlopsNbError
 from ..notebook.stage import read_stages
 from ..pipeline.graph import graph, run_order
 from ..runs.run import Run
-from .aim import Aim, aim_from_json
-from .conduct import PRUNED, last_runs
+from .aim import Aim, aim_from_json, flat
+from .conduct import last_runs
 from .record import Sweep, Trial
 from .seeds import SeedGroup, seed_groups
+from .source import PRUNED
 
 # %% auto #0
-__all__ = ['varied', 'flat', 'chosen_metric', 'TrialSummary', 'Best', 'Summary', 'summarize', 'best_of', 'headline_of']
+__all__ = ['varied', 'chosen_metric', 'TrialSummary', 'Best', 'Summary', 'summarize', 'best_of', 'headline_of']
 
 # %% ../../nbs/lib/sweep/85_summary.ipynb #ca22a18a
 def varied(sweep: Sweep) -> dict[int, tuple[str, ...]]:
@@ -31,20 +32,6 @@ def varied(sweep: Sweep) -> dict[int, tuple[str, ...]]:
     elif len(sweep.trials) > 1:
         everywhere = set.intersection(*(set(trial.overrides) for trial in sweep.trials))
     return {t.number: tuple(o for o in t.overrides if o not in everywhere) for t in sweep.trials}
-
-
-def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures in `metrics` by their names with dots."""
-    return dict(_leaves(metrics, ""))
-
-
-def _leaves(value: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
-    """Yield every figure with its name."""
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            yield from _leaves(item, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", item
 
 
 def chosen_metric(metrics: Iterable[Mapping[str, Any]], asked: str | None) -> str:
