@@ -82,16 +82,21 @@ def sweep(
         print_json(summary.to_json())
     else:
         _print(summary)
+    code, line = _ending(summary, interrupted=done.interrupted)
+    if line:
+        click.echo(line, err=True)
+    sys.exit(code)
+
+
+def _ending(summary: Summary, *, interrupted: bool) -> tuple[int, str]:
+    """Return the exit code, and what is left to say."""
     if summary.search:
-        code, line = exit_code(summary, interrupted=done.interrupted)
-        if line:
-            click.echo(line, err=True)
-        sys.exit(code)
+        return exit_code(summary, interrupted=interrupted)
     left = [trial for trial in summary.trials if trial.state != "ok"]
-    if left:
-        line = f"{len(left)} of {len(summary.trials)} trials have no successful run; run them with"
-        click.echo(f"{line} `mlops-nb sweep --resume {what.id}`", err=True)
-        sys.exit(130 if done.interrupted else 1)
+    if not left:
+        return 0, ""
+    line = f"{len(left)} of {len(summary.trials)} trials have no successful run; run them with"
+    return 130 if interrupted else 1, f"{line} `mlops-nb sweep --resume {summary.sweep}`"
 
 
 def _planned(

@@ -28,7 +28,7 @@ from ..runs.annotations import Annotations
 from ..runs.run import Run, new_id
 from ..runs.store import Store
 from .executor import Executor, News
-from .record import Sweep, Trial, sweep_file, write_sweep
+from .record import Sweep, Trial, read_sweep, sweep_file, write_sweep
 from .sharing import Claims, stage_keys
 from .source import PRUNED, Listed, Source, note_pruned
 from .spec import RunSpec
@@ -132,6 +132,9 @@ def conduct(
         except BlockingIOError:
             what = f"sweep {sweep.id} goes on in another process"
             raise PipelineError(what, hint="wait for it, or interrupt it") from None
+        if list(read_sweep(project, sweep.id).trials) != list(sweep.trials):
+            what = f"sweep {sweep.id} went on in another process meanwhile"
+            raise PipelineError(what, hint="do it again")
         source = source or Listed(partial(unfinished, project))
         conductor = _Conductor(project, sweep, executor, listen, source)
         stop = stack.enter_context(_interruptions(executor))

@@ -18,7 +18,7 @@ from ..errors import RecordError, did_you_mean
 from ..pipeline.results import read_points
 from ..pipeline.worktree import worktree
 from ..runs.annotations import Annotations
-from ..runs.run import Run
+from ..runs.run import Run, new_id
 from ..runs.store import Store
 from .aim import Aim, aim_from_json, checked_aim, flat, read_aim
 from .conduct import keep_sweep
@@ -212,7 +212,8 @@ def search_of(project: Project, sweep: Sweep) -> Iterator[Search | None]:
         return
     load_optuna()
     aim, store = aim_from_json(sweep.search), Store(project.runs)
-    with worktree(project, sweep.id, sweep.code["commit"]) as place:
+    # a name of its own: whoever resumes a search that goes on must not take its place away
+    with worktree(project, new_id(), sweep.code["commit"]) as place:
 
         def params_of(overrides: Sequence[str]) -> str:
             return compose(*overrides, project=place).text

@@ -74,5 +74,5 @@ def _following(
             tell(News(spec.trial, "ended", "", event.stage, state, event.seconds, text))
 
     stage, path = spec.watch or ("", "")
-    with Watch(place.root / path, tell_point) as watch:
+    with contextlib.closing(Watch(place.root / path, tell_point)) as watch:
         yield follow

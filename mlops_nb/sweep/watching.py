@@ -9,8 +9,6 @@ import csv
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 # %% auto #0
 __all__ = ['Point', 'is_told', 'told_points', 'Tail', 'Watch']
@@ -58,15 +56,12 @@ _EVERY_SECONDS = 0.2
 
 
 class Watch:
-    """Tells the points of the series in `path` from `begin` to `end`; use it as a context."""
+    """Tells the points of the series in `path` from `begin` to `end`, and none after `close`."""
 
     def __init__(self, path: Path, tell: Callable[[Point], None]) -> None:
         self._tail, self._tell = Tail(path), tell
         self._over, self._one_at_a_time = threading.Event(), threading.Lock()
         self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        return self
 
     def begin(self) -> None:
         """Begin to look."""
@@ -89,12 +84,8 @@ class Watch:
             self._over.set()
             self._look()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Look no longer."""
         self._over.set()
         if self._thread is not None:
             self._thread.join()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from mlops_nb.config.space import Dimension, Space, read_space, space_from_json
 from mlops_nb.core.project import Project
-from mlops_nb.errors import ConfigError, ParameterError, RecordError
+from mlops_nb.errors import ConfigError, ParameterError, PipelineError, RecordError
 from mlops_nb.notebook.stage import Stage, read_stages
 from mlops_nb.runs.run import Run, new_id
 from mlops_nb.runs.store import Store
@@ -487,3 +487,20 @@ def test_a_search_reads_back_equal_with_what_was_pruned(project: Project) -> Non
     document = json.loads(json.dumps(sweep.with_trial(trial).to_json()))
     assert sweep_from_json(document, "x") == replace(sweep, trials=(trial,))
     assert sweep.with_trial(trial).with_run(1, "s").trial(1).pruned is None
+
+
+def test_a_search_that_goes_on_elsewhere_is_left_alone(project: Project) -> None:
+    sweep = begun(project, replace(AIM, trials=3))
+    refused: list[str] = []
+
+    def again(news: News) -> None:
+        if news.kind == "began" and not refused:
+            with pytest.raises(PipelineError) as caught:
+                searched(project, read_sweep(project, sweep.id), Answering(project, score, 2))
+            refused.append(str(caught.value))
+
+    source = Search(AIM, (), Store(project.runs), " ".join)
+    conduct(project, sweep, Answering(project, score), again, source)
+    assert "goes on in another process" in refused[0]
+    with pytest.raises(PipelineError, match="went on in another process meanwhile"):
+        searched(project, sweep, Answering(project, score, 3))
