@@ -52,7 +52,8 @@ class TrialProgress(LiveTable):
         summary = summarize(project, sweep)
         for trial in summary.trials:
             if trial.state not in ("pending", "cancelled"):
-                self._rows[trial.number] = _Row(trial.state, seconds=trial.seconds)
+                shown = f"{summary.metric} {trial.metric}" if trial.state == "ok" else ""
+                self._rows[trial.number] = _Row(trial.state, "", 0.0, trial.seconds, shown)
         if summary.best is not None:
             self._best = summary.best.value, summary.best.trial
 

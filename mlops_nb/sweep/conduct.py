@@ -139,7 +139,8 @@ def conduct(
         conductor = _Conductor(project, sweep, executor, listen, source)
         stop = stack.enter_context(_interruptions(executor))
         conductor.run(list(source.waiting(sweep)), stop)
-        if not stop and not source.waiting(conductor.sweep):
+        more_to_come = bool(stop and sweep.search)
+        if not more_to_come and not source.waiting(conductor.sweep):
             Git(project.root).run("update-ref", "-d", f"{SWEEPS}/{sweep.id}")
         return Conducted(conductor.sweep, bool(stop))
 
