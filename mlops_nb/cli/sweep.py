@@ -11,9 +11,20 @@ import click
 
 from .background import detach_option, detach_sweep
 from .run import said_options
+from .search import (
+    best_line,
+    exit_code,
+    headline,
+    more_trials,
+    planned_search,
+    search_options,
+    taken,
+)
 from .show import json_option, print_json, print_table, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlops_nb.core.project import Project
     from mlops_nb.sweep.record import Sweep
     from mlops_nb.sweep.summary import Summary
@@ -27,7 +38,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("-f", "--force", is_flag=True, help="Run stages also where nothing changed.")
 @click.option("--resume", metavar="SWEEP", help="Run the trials of SWEEP without a successful run.")
-@click.option("--metric", metavar="KEY", help="The metric to show, such as `evaluate.auc`.")
+@click.option("--metric", metavar="KEY", help="The metric to show or search, such as `evaluate.auc`.")
+@search_options
 @said_options
 @detach_option
 @json_option
@@ -46,20 +58,25 @@ def sweep(
     All trials are checked before one begins, and all have the code of this moment. What several
     trials have in common is computed once. A trial that fails stops nothing, Ctrl-C keeps what is
     done, and `--resume` runs the rest.
+
+    With `--search`, OVERRIDES say where values may lie, such as `train.rate=tag(log,interval(1e-3,1))
+    train.depth=range(2,9)`, and each trial is chosen in view of the earlier ones.
     """
     from mlops_nb.core.project import find_project
     from mlops_nb.sweep.conduct import conduct
     from mlops_nb.sweep.pool import Pool
+    from mlops_nb.sweep.searching import search_of
     from mlops_nb.sweep.summary import summarize
 
     from .trials import TrialProgress
 
+    words = taken(given, resumes=bool(resume))
     project = find_project(Path.cwd())
 
     def checked() -> Sweep:
         if resume:
-            return _resumed(project, resume, overrides, jobs, **given)
-        return _planned(project, overrides, jobs, **given)
+            return more_trials(_resumed(project, resume, overrides, jobs, **given), words)
+        return _planned(project, overrides, jobs, metric, words, **given)
 
     if detach:
         what = checked()
@@ -68,32 +85,53 @@ def sweep(
         return
     with contextlib.closing(Pool(project)) as pool:  # it loads while we check
         what = checked()
-        click.echo(f"sweep {what.id}: {len(what.trials)} trial(s), {what.jobs} at once", err=True)
-        with TrialProgress(project, what, metric) as progress:
-            done = conduct(project, what, pool, progress.listen)
+        click.echo(headline(what), err=True)
+        with search_of(project, what) as source, TrialProgress(project, what, metric) as progress:
+            done = conduct(project, what, pool, progress.listen, source)
     summary = summarize(project, done.sweep, metric)
     if as_json:
         print_json(summary.to_json())
     else:
         _print(summary)
+    code, line = _ending(summary, interrupted=done.interrupted)
+    if line:
+        click.echo(line, err=True)
+    sys.exit(code)
+
+
+def _ending(summary: Summary, *, interrupted: bool) -> tuple[int, str]:
+    """Return the exit code, and what is left to say."""
+    if summary.search:
+        return exit_code(summary, interrupted=interrupted)
     left = [trial for trial in summary.trials if trial.state != "ok"]
-    if left:
-        line = f"{len(left)} of {len(summary.trials)} trials have no successful run; run them with"
-        click.echo(f"{line} `mlops-nb sweep --resume {what.id}`", err=True)
-        sys.exit(130 if done.interrupted else 1)
+    if not left:
+        return 0, ""
+    line = f"{len(left)} of {len(summary.trials)} trials have no successful run; run them with"
+    return 130 if interrupted else 1, f"{line} `mlops-nb sweep --resume {summary.sweep}`"
 
 
 def _planned(
-    project: Project, overrides: tuple[str, ...], jobs: int | None, *, force: bool, **said: Any
+    project: Project,
+    overrides: tuple[str, ...],
+    jobs: int | None,
+    metric: str | None,
+    search: Mapping[str, Any] | None,
+    *,
+    force: bool,
+    **said: Any,
 ) -> Sweep:
     """Return a new sweep."""
     from mlops_nb.core.processes import processors
     from mlops_nb.runs.annotations import Annotations
     from mlops_nb.sweep.conduct import plan_sweep
+    from mlops_nb.sweep.record import Sweep
 
     words = Annotations(said["name"], frozenset(said["tags"]), said["note"], said["hypothesis"])
     command = ("mlops-nb", *sys.argv[1:])
     at_once = jobs or processors()
+    if search:
+        asked = Sweep("", (), {}, (), at_once, force, command)
+        return planned_search(project, overrides, metric, search, asked, words)
     return plan_sweep(project, overrides, jobs=at_once, force=force, command=command, said=words)
 
 
@@ -132,6 +170,8 @@ def _print(summary: Summary) -> None:
         if len(group.trials) > 1 and (spread := group.spreads.get(summary.metric))
     ]
     print_table(f"Seeds: {summary.metric}", ["trials", "n", "mean", "deviation"], groups)
+    if summary.search:
+        click.echo(best_line(summary))
 
 
 def _figure(value: Any) -> str:

@@ -11,6 +11,7 @@ from .progress import LiveTable
 
 if TYPE_CHECKING:
     from mlops_nb.core.project import Project
+    from mlops_nb.sweep.aim import Aim
     from mlops_nb.sweep.executor import News
     from mlops_nb.sweep.record import Sweep
 
@@ -35,33 +36,64 @@ class TrialProgress(LiveTable):
         self._project, self._metric = project, metric
         self._words = {number: " ".join(own) for number, own in varied(sweep).items()}
         self._rows = {trial.number: _Row() for trial in sweep.trials}
+        self._count = len(sweep.trials)
+        self._aim: Aim | None = None
+        self._best: tuple[float, int] | None = None
+        if sweep.search:
+            self._begin_search(project, sweep)
+
+    def _begin_search(self, project: Project, sweep: Sweep) -> None:
+        """Show how far a search has come."""
+        from mlops_nb.sweep.aim import aim_from_json
+        from mlops_nb.sweep.summary import summarize
+
+        self._aim = aim_from_json(sweep.search)
+        self._count = self._aim.trials
+        summary = summarize(project, sweep)
+        for trial in summary.trials:
+            if trial.state not in ("pending", "cancelled"):
+                shown = f"{summary.metric} {trial.metric}" if trial.state == "ok" else ""
+                self._rows[trial.number] = _Row(trial.state, "", 0.0, trial.seconds, shown)
+        if summary.best is not None:
+            self._best = summary.best.value, summary.best.trial
 
     def listen(self, news: News) -> None:
         """Show one piece of news; that nobody reads any more does not stop the sweep."""
-        row = self._rows[news.trial]
-        if news.kind == "began":
+        row = self._rows.setdefault(news.trial, _Row())
+        if news.kind == "added":
+            fixed = self._aim.space.fixed if self._aim else []
+            self._words[news.trial] = " ".join(w for w in news.text.split(" ") if w not in fixed)
+        elif news.kind == "began":
             row.state, row.began, row.seconds = "running", time.monotonic(), None
         elif news.kind == "running":
             row.stage = news.stage
         elif news.kind == "over":
             row.state, row.stage = news.state or "unknown", ""
             row.seconds = time.monotonic() - row.began if row.began else 0.0
-            row.metric = self._figure(news.run) if news.state == "ok" else ""
+            row.metric = self._figure(news.trial, news.run) if news.state == "ok" else ""
+        elif news.kind == "step":
+            row.metric = f"{news.value:.6g} at step {news.step}"
         line = self._line(news, row)
         if line:
             with contextlib.suppress(OSError):  # a closed pipe, a closed terminal
                 self._print(line)
 
-    def _figure(self, run: str) -> str:
+    def _figure(self, trial: int, run: str) -> str:
         """Return the metric of a run that is over, with its name."""
         from mlops_nb.runs.run import Run
         from mlops_nb.runs.store import Store
+        from mlops_nb.sweep.aim import flat
         from mlops_nb.sweep.summary import headline_of
 
         found = Store(self._project.runs).read(run)
         if not isinstance(found, Run):
             return ""
-        name, value = headline_of(self._project, found, self._metric)
+        sought = self._aim.value(flat(found.metrics)) if self._aim else None
+        if sought is not None and self._aim is not None:
+            if self._best is None or self._aim.is_better(sought, self._best[0]):
+                self._best = sought, trial
+        asked = self._metric or (self._aim.metric if self._aim else None)
+        name, value = headline_of(self._project, found, asked)
         return f"{name} {value}" if value is not None else ""
 
     def _line(self, news: News, row: _Row) -> str:
@@ -98,4 +130,5 @@ class TrialProgress(LiveTable):
             cells = (str(number), self._words[number], row.state, row.stage, seconds, row.metric)
             table.add_row(*map(Text, cells))
         over = sum(row.seconds is not None for row in self._rows.values())
-        return Group(table, Text(f"{over} of {len(self._rows)} trials are over"))
+        best = f"; best {self._best[0]:.6g} in trial {self._best[1]}" if self._best else ""
+        return Group(table, Text(f"{over} of {self._count} trials are over{best}"))

@@ -5,8 +5,9 @@
 # %% ../../nbs/lib/config/40_multirun.ipynb #e2be0dca
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ..errors import ConfigError
 from ..notebook.stage import read_stages
 
 # %% auto #0
-__all__ = ['MOST_TRIALS', 'expand']
+__all__ = ['MOST_TRIALS', 'expand', 'parsed_overrides']
 
 # %% ../../nbs/lib/config/40_multirun.ipynb #33a78fdf
 MOST_TRIALS = 10_000
@@ -35,18 +36,30 @@ def expand(overrides: Sequence[str], project: Project | None = None) -> tuple[tu
         If the grammar is not kept to, a sweep has no values, or there are too many trials.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    with parsed_overrides(overrides, project or find_project(Path.cwd())) as parsed:
+        _refuse_unfit(parsed)
+        (trials,) = BasicSweeper.split_arguments(list(parsed), None)
+    return tuple(map(tuple, trials))
+
+
+@contextlib.contextmanager
+def parsed_overrides(overrides: Sequence[str], project: Project) -> Iterator[Sequence[Any]]:
+    """Give what Hydra's parser makes of `overrides`, while it knows the options in `conf/`.
+
+    Raises
+    ------
+    ConfigError
+        If the grammar is not kept to, also for what is raised while the context lasts.
+    """
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    home = project or find_project(Path.cwd())
-    recipe = Recipe(home.conf, read_stages(home))
+    recipe = Recipe(project.conf, read_stages(project))
     refuse_literal_secrets(overrides, recipe.stages)
     with in_one_line(recipe), fresh_hydra(recipe.conf):
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        parsed = parser.parse_overrides(list(overrides))
-        _refuse_unfit(parsed)
-        (trials,) = BasicSweeper.split_arguments(parsed, None)
-    return tuple(map(tuple, trials))
+        yield parser.parse_overrides(list(overrides))
 
 
 def _refuse_unfit(parsed: Sequence[Any]) -> None:

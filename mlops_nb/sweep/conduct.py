@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ..config.config import make_config
 from ..config.multirun import expand
@@ -20,17 +21,19 @@ from ..notebook.interrupts import interrupts_counted
 from ..notebook.stage import read_stages
 from ..pipeline.recording import code_facts
 from ..pipeline.run import code_and_configs
+from ..pipeline.snapshot import Snapshot
 from ..pipeline.worktree import tidy
 from ..runs.annotations import Annotations
 from ..runs.run import Run, new_id
 from ..runs.store import Store
 from .executor import Executor, News
-from .record import Sweep, Trial, sweep_file, write_sweep
+from .record import Sweep, Trial, read_sweep, sweep_file, write_sweep
 from .sharing import Claims, stage_keys
+from .source import PRUNED, Listed, Source, note_pruned
 from .spec import RunSpec
 
 # %% auto #0
-__all__ = ['SWEEPS', 'plan_sweep', 'last_runs', 'unfinished', 'Conducted', 'conduct', 'spec_of']
+__all__ = ['SWEEPS', 'plan_sweep', 'keep_sweep', 'last_runs', 'unfinished', 'Conducted', 'conduct', 'spec_of']
 
 # %% ../../nbs/lib/sweep/70_conduct.ipynb #0dfacc99
 SWEEPS = "refs/mlops_nb/sweeps"
@@ -53,19 +56,21 @@ def plan_sweep(
     ConfigError, ParameterError
         If an override of one of the trials is wrong; nothing is written then.
     """
-    trials = expand(overrides, project)
+    expanded = expand(overrides, project)
+    snapshot, configs = code_and_configs(project, expanded, "the code of a sweep")
+    pairs = zip(expanded, configs, strict=True)
+    trials = [Trial(n, own, config.text) for n, (own, config) in enumerate(pairs, 1)]
+    asked = Sweep("", tuple(overrides), {}, trials, jobs, force, tuple(command))
+    return keep_sweep(project, asked, snapshot, said)
+
+
+def keep_sweep(
+    project: Project, asked: Sweep, snapshot: Snapshot, said: Annotations | None = None
+) -> Sweep:
+    """Return the sweep that is `asked` for, with an id and the code of `snapshot`; write it."""
     tidy(project)
-    snapshot, configs = code_and_configs(project, trials, "the code of a sweep")
-    sweep = Sweep(
-        new_id(),
-        tuple(overrides),
-        code_facts(snapshot),
-        [Trial(n, own, c.text) for n, (own, c) in enumerate(zip(trials, configs, strict=True), 1)],
-        jobs,
-        force,
-        tuple(command),
-        (said or Annotations()).to_json(),
-    )
+    words = (said or Annotations()).to_json()
+    sweep = replace(asked, id=new_id(), code=code_facts(snapshot), said=words)
     write_sweep(project, sweep)
     Git(project.root).run("update-ref", f"{SWEEPS}/{sweep.id}", snapshot.commit)
     return sweep
@@ -108,8 +113,9 @@ def conduct(
     sweep: Sweep,
     executor: Executor,
     listen: Callable[[News], None] = lambda news: None,
+    source: Source | None = None,
 ) -> Conducted:
-    """Run the trials of `sweep` that have no successful run.
+    """Run the trials of `source`: those of `sweep` that have no successful run if it is not given.
 
     Raises
     ------
@@ -125,28 +131,27 @@ def conduct(
         except BlockingIOError:
             what = f"sweep {sweep.id} goes on in another process"
             raise PipelineError(what, hint="wait for it, or interrupt it") from None
-        waiting = unfinished(project, sweep)
-        conductor = _Conductor(project, sweep, executor, listen, _claims(project, sweep))
+        if list(read_sweep(project, sweep.id).trials) != list(sweep.trials):
+            what = f"sweep {sweep.id} went on in another process meanwhile"
+            raise PipelineError(what, hint="do it again")
+        source = source or Listed(partial(unfinished, project))
+        conductor = _Conductor(project, sweep, executor, listen, source)
         stop = stack.enter_context(interrupts_counted(lambda _: executor.stop()))
-        conductor.run(waiting, stop)
-        if not unfinished(project, conductor.sweep):
+        conductor.run(list(source.waiting(sweep)), stop)
+        more_to_come = bool(stop and sweep.search)
+        if not more_to_come and not source.waiting(conductor.sweep):
             Git(project.root).run("update-ref", "-d", f"{SWEEPS}/{sweep.id}")
         return Conducted(conductor.sweep, bool(stop))
 
 
-def _claims(project: Project, sweep: Sweep) -> Claims:
-    """Return who computes what."""
+def _keys(project: Project, trials: Sequence[Trial]) -> dict[int, dict[str, str]]:
+    """Return by trial the keys of its stages, none if they cannot be told."""
     try:
-        return Claims(_keys(project, sweep))
+        stages = read_stages(project)
+        configs = {t.number: make_config(t.params, stages, f"trial {t.number}") for t in trials}
+        return {number: stage_keys(stages, config) for number, config in configs.items()}
     except MlopsNbError:
-        return Claims({trial.number: {} for trial in sweep.trials})
-
-
-def _keys(project: Project, sweep: Sweep) -> dict[int, dict[str, str]]:
-    """Return by trial the keys of its stages."""
-    stages = read_stages(project)
-    configs = {t.number: make_config(t.params, stages, f"trial {t.number}") for t in sweep.trials}
-    return {number: stage_keys(stages, config) for number, config in configs.items()}
+        return {trial.number: {} for trial in trials}
 
 
 class _Conductor:
@@ -158,21 +163,20 @@ class _Conductor:
         sweep: Sweep,
         executor: Executor,
         listen: Callable[[News], None],
-        claims: Claims,
+        source: Source,
     ) -> None:
         self.sweep = sweep
-        self._project, self._executor, self._listen, self._claims = (
-            project,
-            executor,
-            listen,
-            claims,
-        )
+        self._project, self._executor, self._listen = project, executor, listen
+        self._source = source
+        self._claims = Claims(_keys(project, sweep.trials))
         self._running: set[int] = set()
 
     def run(self, waiting: list[Trial], stop: Sequence[int]) -> None:
         """Run the trials that are `waiting`, and begin none once there is something in `stop`."""
         while True:
             while len(self._running) < self.sweep.jobs and not stop:
+                if not waiting:
+                    waiting += self._added()
                 trial = next((t for t in waiting if self._claims.may_begin(t.number)), None)
                 if trial is None:
                     break
@@ -181,6 +185,22 @@ class _Conductor:
             if not self._running:
                 return
             self._note(self._executor.wait())
+
+    def _added(self) -> list[Trial]:
+        """Return a trial that is new to the sweep and is to be run, if there is one."""
+        while (trial := self._source.next()) is not None:
+            self._change(self.sweep.with_trial(trial))
+            self._listen(News(trial.number, "added", text=" ".join(trial.overrides)))
+            if not trial.runs:
+                self._claims.add(trial.number, _keys(self._project, [trial])[trial.number])
+                return [trial]
+            self._listen(News(trial.number, "over", trial.runs[-1], state="ok", text="as before"))
+        return []
+
+    def _change(self, sweep: Sweep) -> None:
+        """Write down what has changed."""
+        self.sweep = sweep
+        write_sweep(self._project, sweep)
 
     def _begin(self, trial: Trial) -> None:
         """Begin a trial."""
@@ -191,18 +211,33 @@ class _Conductor:
     def _note(self, news: News) -> None:
         """Note what has happened."""
         if news.kind == "began":
-            self.sweep = self.sweep.with_run(news.trial, news.run)
-            write_sweep(self._project, self.sweep)
+            self._change(self.sweep.with_run(news.trial, news.run))
         elif news.kind == "ended" and news.state not in ("failed", "not run"):
             self._claims.made(news.trial, news.stage)
         elif news.kind == "over":
             self._claims.end(news.trial)
             self._running.discard(news.trial)
-        self._listen(news)
+        pruned = self._source.told(news)
+        if pruned is not None:
+            self._change(self.sweep.with_pruned(news.trial, pruned))
+            self._executor.cancel(news.trial)
+        self._listen(self._of_pruned(news))
+
+    def _of_pruned(self, news: News) -> News:
+        """Return news of a run that the search has ended in the words of the search."""
+        pruned = self.sweep.trial(news.trial).pruned
+        if pruned is not None and news.kind == "ended" and news.state == "failed":
+            return replace(news, state=PRUNED, text="")
+        if pruned is None or news.kind != "over" or news.state != "cancelled":
+            return news
+        with contextlib.suppress(MlopsNbError):  # the sweep says it as well
+            note_pruned(Store(self._project.runs), news.run, pruned)
+        return replace(news, state=PRUNED, text=pruned.why)
 
 
 def spec_of(sweep: Sweep, trial: Trial) -> RunSpec:
     """Return what is to be run for a trial; its stages may use the processors that are left."""
     spec = RunSpec(sweep.id, trial.number, trial.overrides, trial.params, sweep.code)
     stages = max(1, processors() // sweep.jobs)
+    spec = replace(spec, watch=tuple(sweep.search.get("watch", ())))
     return replace(spec, command=sweep.command, said=sweep.said, force=sweep.force, jobs=stages)

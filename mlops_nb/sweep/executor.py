@@ -22,15 +22,19 @@ class News:
 
     `began` brings the id of its run, `running` and `ended` a stage, the latter with what became of
     it, and `over` is the last; its `state` is that of the run, or empty if there is no saying.
+    `step` brings a point of the series that the spec asks to be told, while its stage runs. `added`
+    is said by whoever conducts the sweep: the trial is new, and `text` has its overrides.
     """
 
     trial: int
-    kind: Literal["began", "running", "ended", "over"]
+    kind: Literal["began", "running", "ended", "over", "step", "added"]
     run: str = ""
     stage: str = ""
     state: str = ""
     seconds: float = 0.0
     text: str = ""
+    step: int = 0
+    value: float = 0.0
 
 
 class Executor(Protocol):
@@ -45,6 +49,9 @@ class Executor(Protocol):
     def stop(self) -> None:
         """Interrupt the runs that go on; each still gets its `over`. May be called again."""
 
+    def cancel(self, trial: int) -> None:
+        """Interrupt one run, if it goes on, as `stop` does with all; it still gets its `over`."""
+
     def close(self) -> None:
         """Let go of everything; nothing goes on afterwards."""
 
@@ -58,10 +65,17 @@ class Rehearsal:
         The stages of a trial, in their order.
     failing
         By trial the stage at which it fails.
+    series
+        By trial the values that it tells, from step 0, while its last stage runs.
     """
 
-    def __init__(self, stages: Sequence[str], failing: Mapping[int, str] | None = None) -> None:
-        self._stages, self._failing = stages, failing or {}
+    def __init__(
+        self,
+        stages: Sequence[str],
+        failing: Mapping[int, str] | None = None,
+        series: Mapping[int, Sequence[float]] | None = None,
+    ) -> None:
+        self._stages, self._failing, self._series = stages, failing or {}, series or {}
         self._coming: deque[tuple[int, deque[News]]] = deque()
         self.most = 0
         """The largest number of trials that went on at once."""
@@ -78,6 +92,8 @@ class Rehearsal:
         for stage in self._stages:
             fails = self._failing.get(trial) == stage
             told.append(News(trial, "running", stage=stage))
+            values = self._series.get(trial, ()) if stage == self._stages[-1] else ()
+            told += [News(trial, "step", step=n, value=value) for n, value in enumerate(values)]
             told.append(News(trial, "ended", stage=stage, state="failed" if fails else "ran"))
             if fails:
                 return [*told, News(trial, "over", run, state="error", text=f"{stage} failed")]
@@ -92,9 +108,16 @@ class Rehearsal:
 
     def stop(self) -> None:
         """Let the runs that go on end at once."""
-        for trial, news in self._coming:
-            news.clear()
-            news.append(News(trial, "over", state="cancelled"))
+        for trial, _ in self._coming:
+            self.cancel(trial)
+
+    def cancel(self, trial: int) -> None:
+        """Let one run end at once, if it goes on."""
+        for number, news in self._coming:
+            if number == trial:
+                last = news[-1]
+                news.clear()
+                news.append(News(trial, "over", last.run, state="cancelled"))
 
     def close(self) -> None:
         """Forget what goes on."""

@@ -86,7 +86,9 @@ class _Nursery:
         """Do one thing."""
         if order["do"] == "run":
             self._bear(RunSpec(**order["spec"]))
-        for pid in self._pids.values():
+        for file, pid in self._pids.items():
+            if order.get("trial") not in (None, self._trials[file]):
+                continue
             if order["do"] == "interrupt":
                 os.kill(pid, signal.SIGINT)
             elif order["do"] == "kill":

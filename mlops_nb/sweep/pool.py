@@ -107,6 +107,10 @@ class Pool:
         self._interruptions += 1
         self._order(do="interrupt" if self._interruptions < _ENOUGH else "kill")
 
+    def cancel(self, trial: int) -> None:
+        """Interrupt one run, if it goes on."""
+        self._order(do="interrupt", trial=trial)
+
     def close(self) -> None:
         """Let the nursery end, and the runs that go on with it."""
         assert self._nursery.stdin and self._nursery.stdout

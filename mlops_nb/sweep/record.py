@@ -17,23 +17,38 @@ from ..runs.run import is_id, short_id
 from ..runs.seal import seal, unseal
 
 # %% auto #0
-__all__ = ['Trial', 'Sweep', 'sweep_from_json', 'sweeps_folder', 'sweep_file', 'write_sweep', 'read_sweep', 'sweep_ids',
+__all__ = ['Pruned', 'Trial', 'Sweep', 'sweep_from_json', 'sweeps_folder', 'sweep_file', 'write_sweep', 'read_sweep', 'sweep_ids',
            'meant_sweep']
 
 # %% ../../nbs/lib/sweep/20_record.ipynb #51491f98
 @dataclass(frozen=True)
+class Pruned:
+    """Why a search ended a run before its time, and the steps and values known until then."""
+
+    why: str
+    points: Sequence[tuple[int, float]] = ()
+
+
+@dataclass(frozen=True)
 class Trial:
-    """One config to be run; `runs` are the ids of its attempts, the first one first."""
+    """One config to be run; `runs` are the ids of its attempts, the first one first.
+
+    `pruned` is about the last of them. That run may still have come to its end by itself.
+    """
 
     number: int
     overrides: Sequence[str]
     params: str
     runs: Sequence[str] = ()
+    pruned: Pruned | None = None
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Trials of one code. `jobs` is how many were to run at once, `force` as in `ReproOrder`."""
+    """Trials of one code. `jobs` is how many were to run at once, `force` as in `ReproOrder`.
+
+    `search` says what was searched and how, as JSON; trials are added to a search as it goes on.
+    """
 
     id: str
     overrides: Sequence[str]
@@ -43,16 +58,25 @@ class Sweep:
     force: bool = False
     command: Sequence[str] = ()
     said: Mapping[str, Any] = field(default_factory=dict)
+    search: Mapping[str, Any] = field(default_factory=dict)
+
+    def trial(self, number: int) -> Trial:
+        """Return the trial with this number."""
+        return next(trial for trial in self.trials if trial.number == number)
+
+    def with_trial(self, trial: Trial) -> Sweep:
+        """Return the sweep with one more trial, or with this one in place of its former self."""
+        others = [other for other in self.trials if other.number != trial.number]
+        return replace(self, trials=sorted([*others, trial], key=lambda one: one.number))
 
     def with_run(self, number: int, run: str) -> Sweep:
         """Return the sweep of which a trial has begun `run`."""
-        return replace(
-            self,
-            trials=[
-                replace(trial, runs=(*trial.runs, run)) if trial.number == number else trial
-                for trial in self.trials
-            ],
-        )
+        trial = self.trial(number)
+        return self.with_trial(replace(trial, runs=(*trial.runs, run), pruned=None))
+
+    def with_pruned(self, number: int, pruned: Pruned) -> Sweep:
+        """Return the sweep of which a run is being ended before its time."""
+        return self.with_trial(replace(self.trial(number), pruned=pruned))
 
     def to_json(self) -> dict[str, Any]:
         """Return the sweep as plain JSON values."""
@@ -69,7 +93,13 @@ def sweep_from_json(document: Mapping[str, Any], where: str) -> Sweep:
     """
     try:
         trials = [
-            Trial(t["number"], tuple(t["overrides"]), t["params"], tuple(t["runs"]))
+            Trial(
+                t["number"],
+                tuple(t["overrides"]),
+                t["params"],
+                tuple(t["runs"]),
+                _pruned(t.get("pruned")),
+            )
             for t in document["trials"]
         ]
         texts = {name: tuple(document[name]) for name in ("overrides", "command")}
@@ -78,6 +108,13 @@ def sweep_from_json(document: Mapping[str, Any], where: str) -> Sweep:
         raise RecordError(
             f"{where}: not a sweep ({error})", hint="use the version that wrote it"
         ) from None
+
+
+def _pruned(document: Mapping[str, Any] | None) -> Pruned | None:
+    """Return why a trial was ended, `None` if it was not."""
+    if document is None:
+        return None
+    return Pruned(document["why"], tuple((step, value) for step, value in document["points"]))
 
 # %% ../../nbs/lib/sweep/20_record.ipynb #70b49222
 def sweeps_folder(project: Project) -> Path:

@@ -32,9 +32,13 @@ class Claims:
     """Which trials may begin, given by trial the keys of its stages."""
 
     def __init__(self, keys: Mapping[int, Mapping[str, str]]) -> None:
-        self._keys = keys
+        self._keys = dict(keys)
         self._made: set[str] = set()
         self._claimed: dict[str, int] = {}
+
+    def add(self, trial: int, keys: Mapping[str, str]) -> None:
+        """Let one more trial take part."""
+        self._keys[trial] = keys
 
     def may_begin(self, trial: int) -> bool:
         """Return whether nothing that `trial` needs is being computed by another one."""

@@ -33,6 +33,8 @@ class RunSpec:
     force: bool = False
     jobs: int = 1
     """How many stages of the trial may run at once."""
+    watch: Sequence[str] = ()
+    """A stage and the file of its series whose points are to be told, if there is one."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values."""

@@ -5,8 +5,8 @@
 # %% ../../nbs/lib/sweep/85_summary.ipynb #b4b5b64f
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..core.project import Project
@@ -14,34 +14,24 @@ from ..errors import MlopsNbError
 from ..notebook.stage import read_stages
 from ..pipeline.graph import graph, run_order
 from ..runs.run import Run
+from .aim import Aim, aim_from_json, flat
 from .conduct import last_runs
-from .record import Sweep
+from .record import Sweep, Trial
 from .seeds import SeedGroup, seed_groups
+from .source import PRUNED
 
 # %% auto #0
-__all__ = ['varied', 'flat', 'chosen_metric', 'TrialSummary', 'Summary', 'summarize', 'headline_of']
+__all__ = ['varied', 'chosen_metric', 'TrialSummary', 'Best', 'Summary', 'summarize', 'best_of', 'headline_of']
 
 # %% ../../nbs/lib/sweep/85_summary.ipynb #ca22a18a
 def varied(sweep: Sweep) -> dict[int, tuple[str, ...]]:
     """Return by trial the overrides that not all trials have; all of them if there is but one."""
-    everywhere = set.intersection(*(set(trial.overrides) for trial in sweep.trials))
-    if len(sweep.trials) == 1:
-        everywhere = set()
+    everywhere: set[str] = set()
+    if sweep.search:
+        everywhere = set(aim_from_json(sweep.search).space.fixed)
+    elif len(sweep.trials) > 1:
+        everywhere = set.intersection(*(set(trial.overrides) for trial in sweep.trials))
     return {t.number: tuple(o for o in t.overrides if o not in everywhere) for t in sweep.trials}
-
-
-def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures in `metrics` by their names with dots."""
-    return dict(_leaves(metrics, ""))
-
-
-def _leaves(value: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
-    """Yield every figure with its name."""
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            yield from _leaves(item, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", item
 
 
 def chosen_metric(metrics: Iterable[Mapping[str, Any]], asked: str | None) -> str:
@@ -71,13 +61,28 @@ class TrialSummary:
 
 
 @dataclass(frozen=True)
+class Best:
+    """The trial of a search that has come to the best value, the first if there are several."""
+
+    trial: int
+    value: float
+    overrides: Sequence[str]
+    run: str
+
+
+@dataclass(frozen=True)
 class Summary:
-    """What a sweep has come to; `metric` is the name of the one that is shown."""
+    """What a sweep has come to; `metric` is the name of the one that is shown.
+
+    `search` is the aim of a search as JSON. What is no search has none, and no `best`.
+    """
 
     sweep: str
     metric: str
     trials: Sequence[TrialSummary]
     groups: Sequence[SeedGroup]
+    search: Mapping[str, Any] = field(default_factory=dict)
+    best: Best | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -86,25 +91,44 @@ class Summary:
 
 def summarize(project: Project, sweep: Sweep, metric: str | None = None) -> Summary:
     """Return what `sweep` has come to; `metric` names what is to be shown."""
+    aim = aim_from_json(sweep.search) if sweep.search else None
+    metric = metric or (aim.metric if aim else None)
     runs, own = last_runs(project, sweep), varied(sweep)
     order = _stage_order(project)
     metrics = {number: flat(_sorted(run.metrics, order)) for number, run in runs.items()}
     name = chosen_metric(metrics.values(), metric)
-    trials = []
-    for trial in sweep.trials:
-        run, found = runs.get(trial.number), metrics.get(trial.number, {})
-        state, seconds = (run.state, run.wall_seconds or 0.0) if run else ("pending", 0.0)
-        words = (tuple(trial.overrides), own[trial.number])
-        run_id = run.id if run else ""
-        trials.append(
-            TrialSummary(trial.number, *words, state, run_id, seconds, found.get(name), found)
-        )
+    trials = [
+        _summary_of(t, own[t.number], runs.get(t.number), metrics.get(t.number, {}), name)
+        for t in sweep.trials
+    ]
     finished = {number: run for number, run in runs.items() if run.state == "ok"}
     groups = seed_groups(
         {number: run.params for number, run in finished.items()},
         {number: metrics[number] for number in finished},
     )
-    return Summary(sweep.id, name, tuple(trials), groups)
+    best = best_of(aim, trials) if aim else None
+    return Summary(sweep.id, name, tuple(trials), groups, sweep.search, best)
+
+
+def _summary_of(
+    trial: Trial, varied: Sequence[str], run: Run | None, metrics: Mapping[str, Any], name: str
+) -> TrialSummary:
+    """Return what came of a trial, given its run."""
+    state, seconds = (str(run.state), run.wall_seconds or 0.0) if run else ("pending", 0.0)
+    if state == "cancelled" and trial.pruned:
+        state = PRUNED
+    words, run_id = (tuple(trial.overrides), varied), run.id if run else ""
+    return TrialSummary(trial.number, *words, state, run_id, seconds, metrics.get(name), metrics)
+
+
+def best_of(aim: Aim, trials: Iterable[TrialSummary]) -> Best | None:
+    """Return the best of the `trials` that succeeded."""
+    best: Best | None = None
+    for trial in trials:
+        value = aim.value(trial.metrics) if trial.state == "ok" else None
+        if value is not None and (best is None or aim.is_better(value, best.value)):
+            best = Best(trial.number, value, trial.varied, trial.run)
+    return best
 
 
 def headline_of(project: Project, run: Run, asked: str | None = None) -> tuple[str, Any]:

@@ -5,7 +5,8 @@
 # %% ../../nbs/lib/sweep/50_trial.ipynb #49ec7a72
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from ..core.files import write_atomic
@@ -19,6 +20,7 @@ from ..pipeline.run import record
 from ..pipeline.worktree import worktree
 from .executor import News
 from .spec import RunSpec
+from .watching import Point, Watch
 
 # %% auto #0
 __all__ = ['run_spec']
@@ -32,14 +34,6 @@ def run_spec(
     project: Project, spec: RunSpec, commands: Commands, tell: Callable[[News], None]
 ) -> None:
     """Run the trial that `spec` says, and tell what happens; an error is told as well."""
-
-    def follow(event: ReproEvent) -> None:
-        if event.kind == "running":
-            tell(News(spec.trial, "running", stage=event.stage))
-        elif event.kind == "ended":
-            text, state = event.text[:_LONGEST], str(event.state)
-            tell(News(spec.trial, "ended", "", event.stage, state, event.seconds, text))
-
     run = ""
     try:
         recording = Recording(project, spec.asked, spec.snapshot)
@@ -48,6 +42,7 @@ def run_spec(
         with (
             recording.until_it_begins(),
             worktree(project, run, spec.snapshot.commit) as place,
+            _following(spec, place, tell) as follow,
         ):
             write_atomic(place.params_file, spec.params)
             order = ReproOrder(jobs=spec.jobs, force=spec.force)
@@ -56,3 +51,28 @@ def run_spec(
         tell(News(spec.trial, "over", run, state=ran.run.state, text=why[:_LONGEST]))
     except MlopsNbError as error:
         tell(News(spec.trial, "over", run, state="error", text=str(error)[:_LONGEST]))
+
+
+@contextlib.contextmanager
+def _following(
+    spec: RunSpec, place: Project, tell: Callable[[News], None]
+) -> Iterator[Callable[[ReproEvent], None]]:
+    """Give a function that tells of the events in `place`, and of the series that is watched."""
+
+    def tell_point(point: Point) -> None:
+        tell(News(spec.trial, "step", stage=stage, step=point[0], value=point[1]))
+
+    def follow(event: ReproEvent) -> None:
+        if event.kind == "running":
+            tell(News(spec.trial, "running", stage=event.stage))
+            if event.stage == stage:
+                watch.begin()
+        elif event.kind == "ended":
+            if event.stage == stage:
+                watch.end()
+            text, state = event.text[:_LONGEST], str(event.state)
+            tell(News(spec.trial, "ended", "", event.stage, state, event.seconds, text))
+
+    stage, path = spec.watch or ("", "")
+    with contextlib.closing(Watch(place.root / path, tell_point)) as watch:
+        yield follow

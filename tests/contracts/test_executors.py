@@ -99,6 +99,29 @@ def test_a_trial_that_is_stopped_is_over_as_cancelled(make: Make) -> None:
     assert heard(executor, 1)[-1].state == "cancelled"
 
 
+def test_a_trial_that_is_cancelled_is_over_and_another_goes_on(make: Make) -> None:
+    executor, spec = make(2)
+    began = []
+    for number in (1, 2):
+        executor.submit(spec(number))
+        while (news := executor.wait()).kind != "running":
+            began += [news] if news.kind == "began" else []
+    executor.cancel(1)
+    told = heard(executor, 2)
+    ends = {news.trial: news for news in told if news.kind == "over"}
+    assert {trial: news.state for trial, news in ends.items()} == {1: "cancelled", 2: "ok"}
+    assert [ends[news.trial].run for news in began] == [news.run for news in began]
+
+
+def test_cancelling_what_does_not_go_on_changes_nothing(make: Make) -> None:
+    executor, spec = make(0)
+    executor.cancel(1)
+    for number in (1, 2):
+        executor.submit(spec(number))
+        assert heard(executor, 1)[-1].state == "ok"
+        executor.cancel(number)
+
+
 def test_stopping_when_nothing_runs_changes_nothing(make: Make) -> None:
     executor, spec = make(0)
     executor.stop()

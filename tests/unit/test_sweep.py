@@ -15,6 +15,7 @@ from mlops_nb.config.multirun import MOST_TRIALS, expand
 from mlops_nb.core.project import Project
 from mlops_nb.errors import ConfigError, RecordError
 from mlops_nb.runs.run import new_id
+from mlops_nb.sweep.aim import flat
 from mlops_nb.sweep.record import (
     Sweep,
     Trial,
@@ -27,7 +28,7 @@ from mlops_nb.sweep.record import (
 )
 from mlops_nb.sweep.seeds import seed_groups, spread_of, without_seeds
 from mlops_nb.sweep.sharing import Claims
-from mlops_nb.sweep.summary import chosen_metric, flat, varied
+from mlops_nb.sweep.summary import chosen_metric, varied
 
 
 @pytest.fixture
