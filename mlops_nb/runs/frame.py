@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .row import Cell, from_cell
+from .row import Cell, from_cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ def _array(name: str, cells: Sequence[Cell]) -> Any:
     kinds = set(map(type, cells))
     values: Sequence[Any] = cells
     if bytes in kinds:
-        values = list(map(from_cell, cells))
+        values = from_cells(cells)
         kinds = set(map(type, values))
     if kinds == {int}:
         return np.array(values, dtype=np.int64)

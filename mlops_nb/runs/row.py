@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from .annotations import Annotations
@@ -16,7 +16,7 @@ from .run import Run
 
 # %% auto #0
 __all__ = ['Value', 'Row', 'Kind', 'BUILT_IN', 'BROKEN', 'Cell', 'NAN', 'kind_of', 'tidy', 'row_of', 'token', 'to_cell',
-           'from_cell']
+           'from_cell', 'from_cells']
 
 # %% ../../nbs/lib/runs/65_row.ipynb #f3deb542
 Value = bool | int | float | str | list[Any]
@@ -177,9 +177,20 @@ def to_cell(value: Value | None) -> Cell:
 
 def from_cell(cell: Cell) -> Value | None:
     """Return the value that `cell` stands for."""
-    if not isinstance(cell, bytes):
-        return cell
-    if cell in _CONSTANTS:
-        return _CONSTANTS[cell]
-    lines = cell.strip(b"\n")
-    return json.loads(b"[%s]" % lines.replace(b"\n", b",")) if lines else []
+    return from_cells([cell])[0]
+
+
+def from_cells(cells: Iterable[Cell]) -> list[Value | None]:
+    """Return the values that `cells` stand for."""
+    known = list(cells)
+    lists = [cell for cell in known if isinstance(cell, bytes) and cell[:1] == b"\n"]
+    bodies = (b"[%s]" % cell.strip(b"\n").replace(b"\n", b",") for cell in lists)
+    values = iter(json.loads(b"[%s]" % b",".join(bodies)))  # at once: each call has its price
+    return [
+        cell
+        if not isinstance(cell, bytes)
+        else next(values)
+        if cell[:1] == b"\n"
+        else _CONSTANTS[cell]
+        for cell in known
+    ]

@@ -127,12 +127,14 @@ def main() -> None:
 
 
 _LATE = (
-    "dulwich.repo", "dvc.cachemgr", "dvc.data_cloud", "dvc.repo.artifacts", "dvc.repo.datasets",
-    "dvc.repo.graph", "dvc.repo.metrics", "dvc.repo.params", "dvc.repo.plots", "dvc.repo.trie",
-    "dvc.scm", "dvc.stage.cache", "dvc.utils.strictyaml", "dvc_data.hashfile.build",
-    "dvc_data.hashfile.checkout", "dvc_data.hashfile.db.local", "dvc_data.hashfile.status",
-    "dvc_data.hashfile.transfer", "fsspec.implementations.memory", "networkx", "pygit2",
-    "ruamel.yaml", "scmrepo.git", "sqlite3",
+    "configobj", "dulwich.index", "dulwich.repo", "dulwich.worktree", "dvc.cachemgr",
+    "dvc.data_cloud", "dvc.dirs", "dvc.repo.artifacts", "dvc.repo.datasets", "dvc.repo.graph",
+    "dvc.repo.index", "dvc.repo.metrics", "dvc.repo.params", "dvc.repo.plots", "dvc.repo.stage",
+    "dvc.repo.trie", "dvc.rwlock", "dvc.scm", "dvc.stage.cache", "dvc.utils.strictyaml",
+    "dvc_data.hashfile._progress", "dvc_data.hashfile.build", "dvc_data.hashfile.checkout",
+    "dvc_data.hashfile.db.local", "dvc_data.hashfile.status", "dvc_data.hashfile.transfer",
+    "fsspec.implementations.memory", "networkx", "platformdirs.unix", "pygit2", "ruamel.yaml",
+    "ruamel.yaml.mergevalue", "scmrepo.git", "scmrepo.git.backend.pygit2.filter", "sqlite3",
 )  # fmt: skip
 
 
