@@ -116,7 +116,7 @@ def test_a_trial_that_is_stopped_is_over_as_cancelled(make: Make) -> None:
 
 
 def test_a_trial_that_is_cancelled_is_over_and_another_goes_on(make: Make) -> None:
-    executor, spec = make(2)
+    executor, spec = make(15)  # a job of Slurm takes seconds to begin
     began = []
     for number in (1, 2):
         executor.submit(spec(number))
