@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 @click.option("-f", "--force", is_flag=True, help="Run stages also where nothing changed.")
 @click.option("--resume", metavar="SWEEP", help="Run the trials of SWEEP without a successful run.")
 @click.option("--metric", metavar="KEY", help="The metric to show or search, such as `evaluate.auc`.")
+@click.option(
+    "--on", metavar="PLACE", default="pool", show_default=True,
+    help="Where trials run: pool, ray, ray://HOST:PORT, ray:ADDRESS, slurm or slurm:local, and options "
+    "after commas, such as `slurm,cpus=4,partition=short`.",
+)  # fmt: skip
 @search_options
 @said_options
 @detach_option
@@ -48,6 +53,7 @@ def sweep(
     jobs: int | None,
     resume: str | None,
     metric: str | None,
+    on: str,
     detach: bool,
     as_json: bool,
     **given: Any,
@@ -64,30 +70,32 @@ def sweep(
     """
     from mlops_nb.core.project import find_project
     from mlops_nb.sweep.conduct import conduct
-    from mlops_nb.sweep.pool import Pool
+    from mlops_nb.sweep.place import open_place, parse_place
     from mlops_nb.sweep.searching import search_of
     from mlops_nb.sweep.summary import summarize
 
     from .trials import TrialProgress
 
     words = taken(given, resumes=bool(resume))
-    project = find_project(Path.cwd())
+    project, place = find_project(Path.cwd()), parse_place(on)
 
-    def checked() -> Sweep:
+    def checked(jobs: int | None) -> Sweep:
         if resume:
             return more_trials(_resumed(project, resume, overrides, jobs, **given), words)
         return _planned(project, overrides, jobs, metric, words, **given)
 
     if detach:
-        what = checked()
+        what = checked(jobs)
         options = [f"--jobs={what.jobs}", *([f"--metric={metric}"] if metric else [])]
+        options += [f"--on={on}"] if place.kind != "pool" else []
         detach_sweep(project, what.id, options, as_json=as_json)
         return
-    with contextlib.closing(Pool(project)) as pool:  # it loads while we check
-        what = checked()
+    opened = open_place(project, place, lambda line: click.echo(line, err=True))
+    with contextlib.closing(opened):  # the pool loads while we check
+        what = checked(jobs or (None if resume else opened.at_once))
         click.echo(headline(what), err=True)
         with search_of(project, what) as source, TrialProgress(project, what, metric) as progress:
-            done = conduct(project, what, pool, progress.listen, source)
+            done = conduct(project, what, opened.executor, progress.listen, source)
     summary = summarize(project, done.sweep, metric)
     if as_json:
         print_json(summary.to_json())

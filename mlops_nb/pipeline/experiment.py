@@ -21,7 +21,7 @@ from .snapshot import identity, take_snapshot
 
 # %% auto #0
 __all__ = ['RUNS', 'EXPERIMENTS', 'keep_code', 'keep_all_code', 'let_code_go', 'keep_left', 'Experiment', 'experiment_name',
-           'keep_experiment', 'let_experiment_go', 'experiment_of', 'Listed', 'experiments']
+           'keep_experiment', 'take_name', 'let_experiment_go', 'experiment_of', 'Listed', 'experiments']
 
 # %% ../../nbs/lib/pipeline/73_experiment.ipynb #7f1027f5
 RUNS = "refs/mlops_nb/runs"
@@ -109,11 +109,17 @@ def keep_experiment(root: Path, baseline: str, name: str) -> Experiment:
     tree = git.text("rev-parse", f"{left}^{{tree}}")
     message = ("-m", _message(tree))
     commit = git.text("commit-tree", tree, "-p", baseline, *message, environ=identity(git))
-    return _named(git, Experiment(baseline, experiment_name(name), commit))
+    return take_name(git, Experiment(baseline, experiment_name(name), commit))
 
 
-def _named(git: Git, experiment: Experiment) -> Experiment:
-    """Set the ref of `experiment`, with a number after its name if that is taken."""
+def take_name(git: Git, experiment: Experiment) -> Experiment:
+    """Set the ref of `experiment`, with a number after its name if that is taken; return it so.
+
+    Raises
+    ------
+    ProjectError
+        If git cannot.
+    """
     names = [experiment.name, *(f"{experiment.name}-{number}" for number in range(2, 1000))]
     for name in names:
         found = Experiment(experiment.baseline, name, experiment.commit)

@@ -10,11 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from dvc.stage import run as dvc_run
 from dvc.stage.exceptions import StageCmdFailedError
 
+from ..core.project import Project
 from .command import Commands
 from .entries import LockOrder
 from .schedule import State
@@ -93,6 +95,8 @@ class Turns:
         self._idle: list[_Thread] = []
         self._lock_order = LockOrder()
         self.has_failed = False
+        root = Path(repo.root_dir)
+        self._is_worktree = Project(root).state.parent != root
 
     @property
     def stopped(self) -> bool:
@@ -146,6 +150,8 @@ class Turns:
         if job.stage.frozen and not job.stage.is_import:
             self._tell("noted", text=f"{job.name} is frozen: its dependencies are left as they are")
         try:
+            if self._is_worktree and job.stage.is_data_source and not self._dry:
+                job.stage.checkout(allow_missing=True)  # git has brought its `.dvc` file alone
             job.result = job.stage.reproduce(
                 upstream=job.upstream, force=self._force, dry=self._dry
             )

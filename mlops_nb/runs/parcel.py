@@ -17,7 +17,7 @@ from .seal import unseal
 from .store import Store
 
 # %% auto #0
-__all__ = ['FOLDERS', 'MOST_BYTES', 'files_of', 'is_allowed', 'take_in']
+__all__ = ['FOLDERS', 'MOST_BYTES', 'files_of', 'is_allowed', 'take_in', 'record_in']
 
 # %% ../../nbs/lib/runs/62_parcel.ipynb #28312636
 FOLDERS = ("reports", "plots", "executions")
@@ -60,12 +60,7 @@ def take_in(store: Store, run: str, files: Mapping[str, bytes], where: str) -> b
     UnwritablePath
         If it cannot be written.
     """
-    if not is_id(run):
-        raise RecordError(f"{where}: {run[:60]!r} is no id of a run", hint="it is left out")
-    wrong = next((name for name in files if not is_allowed(name)), None)
-    if wrong is not None:
-        raise RecordError(f"{where}: a file called {wrong[:80]!r}", hint="it is left out")
-    record = _record(run, files, where)
+    record = record_in(run, files, where)
     said = _annotations(files, where)
     is_new = run not in store.ids()
     if is_new:
@@ -76,8 +71,19 @@ def take_in(store: Store, run: str, files: Mapping[str, bytes], where: str) -> b
     return is_new
 
 
-def _record(run: str, files: Mapping[str, bytes], where: str) -> Run:
-    """Return the record in a parcel."""
+def record_in(run: str, files: Mapping[str, bytes], where: str) -> Run:
+    """Return the record in a parcel, if its files are such as a parcel may have.
+
+    Raises
+    ------
+    RecordError
+        If something is wrong with it.
+    """
+    if not is_id(run):
+        raise RecordError(f"{where}: {run[:60]!r} is no id of a run", hint="it is left out")
+    wrong = next((name for name in files if not is_allowed(name)), None)
+    if wrong is not None:
+        raise RecordError(f"{where}: a file called {wrong[:80]!r}", hint="it is left out")
     place = Path(where, RECORD)
     if RECORD not in files:
         raise RecordError(f"{place}: there is none", hint="it is left out")

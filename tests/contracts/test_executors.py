@@ -1,4 +1,4 @@
-"""What every executor of a sweep does with specs: the rehearsal in memory, and processes."""
+"""What every executor of a sweep does with specs: in memory, in processes, on Ray, as jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from mlops_nb.pipeline.snapshot import take_snapshot
 from mlops_nb.runs.run import is_id
 from mlops_nb.sweep.executor import Executor, News, Rehearsal
 from mlops_nb.sweep.pool import Pool
+from mlops_nb.sweep.ray import RayExecutor
+from mlops_nb.sweep.slurm import Slurm
 from mlops_nb.sweep.spec import RunSpec
+from tests.ray_nodes import Nodes, two_nodes
 
 pytestmark = pytest.mark.slow
 
@@ -33,16 +36,25 @@ STAGES = """stages:
 Make = Callable[..., tuple[Executor, Callable[[int], RunSpec]]]
 
 
-@pytest.fixture(params=["rehearsal", "pool"])
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """Give a Ray cluster of two nodes."""
+    with two_nodes(tmp_path_factory.mktemp("nodes")) as found:
+        yield found
+
+
+@pytest.fixture(params=["rehearsal", "pool", "ray", "slurm"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """Give a function that makes an executor and its specs; trials above 9 fail at `second`."""
+    kind = request.param
     with contextlib.ExitStack() as stack:
 
-        def rehearse(seconds: float) -> tuple[Executor, Callable[[int], RunSpec]]:
-            failing = {n: "second" for n in range(10, 20)}
-            return Rehearsal(["first", "second"], failing), lambda n: RunSpec("s", n, (), "", {})
+        def begin(project: Project) -> Executor:
+            if kind == "ray":
+                return RayExecutor(project, request.getfixturevalue("nodes").address)
+            return Pool(project) if kind == "pool" else Slurm(project, local=True)
 
-        def pool(seconds: float) -> tuple[Executor, Callable[[int], RunSpec]]:
+        def real(seconds: float) -> tuple[Executor, Callable[[int], RunSpec]]:
             (tmp_path / "dvc.yaml").write_text(STAGES.format(seconds=seconds))
             (tmp_path / "params.yaml").write_text("rate: 1\n")
             (tmp_path / ".gitignore").write_text(".mlops_nb/\n")
@@ -50,10 +62,14 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
                 subprocess.run(words, cwd=tmp_path, check=True)
             project = Project(tmp_path)
             code = code_facts(take_snapshot(tmp_path, "code"))
-            executor = stack.enter_context(contextlib.closing(Pool(project)))
+            executor = stack.enter_context(contextlib.closing(begin(project)))
             return executor, lambda n: RunSpec("s", n, (), f"rate: {1 + n // 10}\n", code)
 
-        yield {"rehearsal": rehearse, "pool": pool}[request.param]
+        def rehearse(seconds: float) -> tuple[Executor, Callable[[int], RunSpec]]:
+            failing = {n: "second" for n in range(10, 20)}
+            return Rehearsal(["first", "second"], failing), lambda n: RunSpec("s", n, (), "", {})
+
+        yield rehearse if kind == "rehearsal" else real
 
 
 def heard(executor: Executor, over: int) -> list[News]:
@@ -100,7 +116,7 @@ def test_a_trial_that_is_stopped_is_over_as_cancelled(make: Make) -> None:
 
 
 def test_a_trial_that_is_cancelled_is_over_and_another_goes_on(make: Make) -> None:
-    executor, spec = make(2)
+    executor, spec = make(15)  # a job of Slurm takes seconds to begin
     began = []
     for number in (1, 2):
         executor.submit(spec(number))
