@@ -59,6 +59,8 @@ def _values(text: str, place: str) -> Iterator[Any]:
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException:
+        if place.rpartition(".")[2] not in text:
+            return  # whoever composes says what is wrong, and repeats nothing secret
         what = f"conf: an override of the secret `{place}` cannot be read"
         raise ConfigError(what, hint="write env:NAME or file:PATH") from None
     if override.is_sweep_override() and override.is_discrete_sweep():
