@@ -1,4 +1,4 @@
-"""Run the comparisons, print them as a table and write `RESULTS.md`."""
+"""Run the comparisons, print them as a table and bring `RESULTS.md` up to date."""
 
 from __future__ import annotations
 
@@ -25,7 +25,15 @@ from . import (
     whole_pipeline,
 )
 from .comparison import Comparison, Finding, compare
-from .results import machine, markdown, print_table
+from .results import (
+    Answer,
+    machine,
+    markdown,
+    print_table,
+    read_answers,
+    table,
+    write_answers,
+)
 
 QUESTIONS: dict[str, Callable[[Path], Iterator[Comparison]]] = {
     "cold_execute": cold_execute.comparisons,
@@ -46,6 +54,8 @@ LEFT_OUT = (
     "`record.step` against DVCLive: it is no dependency of this project, so it is not installed.",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
+ANSWERS = Path(__file__).with_name("results.json")
+"""What was measured last, by question."""
 
 
 def main(arguments: list[str]) -> None:
@@ -57,24 +67,31 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     if unknown := [name for name in given.questions if name not in known]:
         parser.error(f"no question {unknown[0]!r}; there are {', '.join(known)}")
-    asked = given.questions or known
+    kept, now = read_answers(ANSWERS), {}
+    for name in given.questions or known:
+        now[name] = kept[name] = answer(name, given.rounds)
+        if not given.rounds:
+            write_answers(ANSWERS, {name: kept[name] for name in known if name in kept})
+            page = markdown((kept[name] for name in known if name in kept), LEFT_OUT)
+            RESULTS.write_text(page, encoding="utf-8")
+    print_table(now.values())
+    if given.rounds:
+        print("not the usual number of pairs: RESULTS.md is left as it is")
+
+
+def answer(name: str, rounds: int | None) -> Answer:
+    """Return what the question `name` comes to, with so many pairs or the usual number."""
     facts = machine()
+    if name == AT_REST:
+        return Answer((), [(reading.name, reading.value) for reading in at_rest.readings()], facts)
     findings: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        for name in filter(QUESTIONS.__contains__, asked):
-            place = Path(folder) / name
-            place.mkdir()
-            for comparison in QUESTIONS[name](place):
-                print(f"... {comparison.ours.name}", file=sys.stderr, flush=True)
-                if given.rounds:
-                    comparison = dataclasses.replace(comparison, rounds=given.rounds)
-                findings.extend(compare(comparison))
-    readings = list(at_rest.readings()) if AT_REST in asked else []
-    print_table(findings, readings)
-    if given.questions or given.rounds:
-        print("a part of the whole: RESULTS.md is left as it is")
-    else:
-        RESULTS.write_text(markdown(findings, facts, LEFT_OUT, readings), encoding="utf-8")
+        for comparison in QUESTIONS[name](Path(folder)):
+            print(f"... {comparison.ours.name}", file=sys.stderr, flush=True)
+            if rounds:
+                comparison = dataclasses.replace(comparison, rounds=rounds)
+            findings.extend(compare(comparison))
+    return Answer(table(findings), (), facts)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,21 @@ from benchmarks.comparison import (
     Comparison,
     Finding,
     Goal,
-    Reading,
     Sample,
     compare,
     run_once,
     run_until_it_works,
 )
 from benchmarks.no_op import copy_project
-from benchmarks.results import machine, markdown, seconds, table
+from benchmarks.results import (
+    Answer,
+    machine,
+    markdown,
+    read_answers,
+    seconds,
+    table,
+    write_answers,
+)
 from benchmarks.start_up import COMMANDS
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
@@ -99,17 +106,25 @@ def test_durations_have_three_digits_and_a_unit() -> None:
     assert [seconds(value) for value in (12.345, 0.2, 0.000042)] == ["12.3 s", "200 ms", "42 µs"]
 
 
-def test_the_page_says_which_goals_are_met() -> None:
+def test_the_page_says_which_goals_are_met_and_can_be_made_again(tmp_path: Path) -> None:
     met = compared([1] * 4, [2] * 4, Goal(0.6))
     missed = compared([2] * 4, [2] * 4, Goal(0.6))
     free = compared([2] * 4, [2] * 4)
     assert [row[-1] for row in table([met, missed, free])] == ["met", "not met", ""]
-    reading = Reading("server, private", "72 MB")
-    page = markdown([met, missed, free], {"cores": "2"}, ["DVCLive"], [reading])
+    facts = {"date": "2013-01-01", "cores": "2"}
+    answers = {
+        "one": Answer(table([met, missed]), (), facts),
+        "two": Answer(table([free]), [("server, private", "72 MB")], facts | {"cores": "4"}),
+    }
+    page = markdown(answers.values(), ["DVCLive"])
     assert "1 of 2 goals met" in page
-    assert "| ours | peer | wall | 1 s | 2 s | 0.50 | 0.50 to 0.50 | ≤ 0.6 peer | met |" in page
+    row = "| ours | peer | wall | 1 s | 2 s | 0.50 | 0.50 to 0.50 | ≤ 0.6 peer | met | 2013-01-01 |"
+    assert row in page
     assert "- cores: 2\n" in page and "- DVCLive\n" in page
     assert "## Memory of a warm server at rest\n\n- server, private: 72 MB\n" in page
+    write_answers(tmp_path / "results.json", answers)
+    kept = read_answers(tmp_path / "results.json")
+    assert markdown(kept.values(), ["DVCLive"]) == page
 
 
 def test_the_machine_is_described() -> None:
