@@ -17,7 +17,7 @@ from typing import Any
 
 from ..core.git import Git
 from ..errors import ProjectError
-from .snapshot import identity, take_snapshot
+from .snapshot import commit_tree, working_tree
 
 # %% auto #0
 __all__ = ['RUNS', 'EXPERIMENTS', 'keep_code', 'keep_all_code', 'let_code_go', 'keep_left', 'Experiment', 'experiment_name',
@@ -65,8 +65,7 @@ def keep_left(root: Path, run: str, code: str, paths: Iterable[str]) -> str | No
         tree = git.text("write-tree", environ=own)
     if tree == git.text("rev-parse", f"{code}^{{tree}}"):
         return None
-    words = ("-p", code, "-m", "what a run has left")
-    commit = git.text("commit-tree", tree, *words, environ=identity(git))
+    commit = commit_tree(git, tree, "what a run has left", code)
     keep_code(root, run, commit)
     return commit
 
@@ -105,10 +104,8 @@ def keep_experiment(root: Path, baseline: str, name: str) -> Experiment:
         If git cannot write it.
     """
     git = Git(root)
-    left = take_snapshot(root, "the results of a run").commit
-    tree = git.text("rev-parse", f"{left}^{{tree}}")
-    message = ("-m", _message(tree))
-    commit = git.text("commit-tree", tree, "-p", baseline, *message, environ=identity(git))
+    tree = working_tree(root)
+    commit = commit_tree(git, tree, _message(tree), baseline)
     return take_name(git, Experiment(baseline, experiment_name(name), commit))
 
 

@@ -15,7 +15,7 @@ from ..core.git import Git
 from ..core.project import Project
 from ..errors import ProjectError, RecordError, UsageError
 from .experiment import EXPERIMENTS, RUNS
-from .snapshot import identity
+from .snapshot import commit_tree
 from ..runs.parcel import MOST_BYTES, files_of, take_in
 from ..runs.run import Run
 from ..runs.store import Store
@@ -39,7 +39,7 @@ def keep_record(git: Git, folder: Path) -> str:
     ref = f"{RECORDS}/{folder.name}"
     if git.maybe("rev-parse", "--verify", "--quiet", f"{ref}^{{tree}}") != tree:
         message = f"record of run {folder.name}"
-        commit = git.text("commit-tree", tree, "-m", message, environ=identity(git))
+        commit = commit_tree(git, tree, message)
         git.run("update-ref", ref, commit)
     return ref
 

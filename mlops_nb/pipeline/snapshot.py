@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.git import Git
+from ..errors import ProjectError
 from .submodules import unkept
 
 MOST_BYTES = 20 * 2**20
 """The size up to which an untracked file is taken for code."""
 
 # %% auto #0
-__all__ = ['MOST_BYTES', 'LeftOut', 'Snapshot', 'take_snapshot', 'identity']
+__all__ = ['MOST_BYTES', 'LeftOut', 'Snapshot', 'take_snapshot', 'working_tree', 'commit_tree']
 
 # %% ../../nbs/lib/pipeline/46_snapshot.ipynb #3e6d2bcf
 @dataclass(frozen=True)
@@ -61,22 +62,66 @@ def take_snapshot(root: Path, message: str, *, most_bytes: int = MOST_BYTES) -> 
     ProjectError
         If a file cannot be read, or `root` is in no working tree.
     """
-    git = Git(Path(Git(root).text("rev-parse", "--show-toplevel")))
-    base = git.maybe("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    git, index = _whereabouts(root)
+    head = git.maybe("rev-parse", "--quiet", "HEAD^{commit}", "HEAD^{tree}")
+    base, base_tree = head.split("\n") if head else (None, None)
     branch = git.maybe("symbolic-ref", "--quiet", "--short", "HEAD")
-    untracked, left_out = _sorted_out(git, most_bytes)
+    tree, left_out = _tree(git, index, most_bytes)
     left_out += tuple(LeftOut(path, reason) for path, reason in unkept(git.root))
-    with _own_index(git) as index:
-        own = {"GIT_INDEX_FILE": str(index)}
-        git.run("add", "--update", ".", environ=own)
-        names = b"".join(os.fsencode(path) + b"\0" for path in untracked)
-        git.run("update-index", "--add", "--remove", "-z", "--stdin", data=names, environ=own)
-        tree = git.text("write-tree", environ=own)
-    if base is not None and tree == git.text("rev-parse", f"{base}^{{tree}}"):
+    if base is not None and tree == base_tree:
         return Snapshot(base, base, branch, left_out)
-    parents = ("-p", base) if base else ()
-    commit = git.text("commit-tree", tree, *parents, "-m", message, environ=identity(git))
+    commit = commit_tree(git, tree, message, *((base,) if base else ()))
     return Snapshot(commit, base, branch, left_out)
+
+
+def working_tree(root: Path) -> str:
+    """Return the tree of the working tree around `root`, as a snapshot would hold it.
+
+    Raises
+    ------
+    ProjectError
+        If a file cannot be read, or `root` is in no working tree.
+    """
+    return _tree(*_whereabouts(root), MOST_BYTES)[0]
+
+
+def commit_tree(git: Git, tree: str, message: str, *parents: str) -> str:
+    """Return a commit of `tree`, by an unknown person where git does not know who commits."""
+    words = ("commit-tree", tree, *(word for parent in parents for word in ("-p", parent)))
+    try:
+        return git.text(*words, "-m", message)
+    except ProjectError:
+        if git.maybe("var", "GIT_COMMITTER_IDENT") is not None:
+            raise
+        return git.text(*words, "-m", message, environ=_UNKNOWN)  # a new machine, a container
+
+
+_UNKNOWN = {
+    f"GIT_{role}_{name}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for name, value in (("NAME", "unknown"), ("EMAIL", "unknown@localhost"))
+}
+
+
+def _whereabouts(root: Path) -> tuple[Git, Path]:
+    """Return git in the whole working tree around `root`, and the path of its index."""
+    found = Git(root).text("rev-parse", "--show-toplevel", "--git-path", "index").split("\n")
+    if len(found) != 2:  # a folder with a line feed in its name
+        top = Path(Git(root).text("rev-parse", "--show-toplevel"))
+        return Git(top), top / Git(top).text("rev-parse", "--git-path", "index")
+    return Git(Path(found[0])), root / found[1]
+
+
+def _tree(git: Git, index: Path, most_bytes: int) -> tuple[str, tuple[LeftOut, ...]]:
+    """Return the tree of all tracked files and of those that are code, and what is left out."""
+    untracked, left_out = _sorted_out(git, most_bytes)
+    with _copied(index) as own_index:
+        own = {"GIT_INDEX_FILE": str(own_index)}
+        git.run("add", "--update", ".", environ=own)
+        if untracked:
+            names = b"".join(os.fsencode(path) + b"\0" for path in untracked)
+            git.run("update-index", "--add", "--remove", "-z", "--stdin", data=names, environ=own)
+        return git.text("write-tree", environ=own), left_out
 
 
 def _sorted_out(git: Git, most_bytes: int) -> tuple[list[str], tuple[LeftOut, ...]]:
@@ -115,22 +160,10 @@ def _may_be_secret(path: str) -> bool:
 
 
 @contextmanager
-def _own_index(git: Git) -> Iterator[Path]:
+def _copied(index: Path) -> Iterator[Path]:
     """Give the path of a copy of the index, beside it, for as long as it is needed."""
-    real = git.root / git.text("rev-parse", "--git-path", "index")
-    with tempfile.TemporaryDirectory(prefix="mlops-nb-", dir=real.parent) as folder:
-        index = Path(folder) / "index"
-        if real.exists():
-            shutil.copyfile(real, index)
-        yield index
-
-
-def identity(git: Git) -> dict[str, str]:
-    """Return who commits where git does not know it: a new machine, a container."""
-    if git.maybe("var", "GIT_COMMITTER_IDENT") is not None:
-        return {}
-    return {
-        f"GIT_{role}_{name}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for name, value in (("NAME", "unknown"), ("EMAIL", "unknown@localhost"))
-    }
+    with tempfile.TemporaryDirectory(prefix="mlops-nb-", dir=index.parent) as folder:
+        copy = Path(folder) / "index"
+        if index.exists():
+            shutil.copyfile(index, copy)
+        yield copy
