@@ -11,7 +11,7 @@ from pathlib import Path
 from mlops_nb.core.project import Project
 from mlops_nb.pipeline.recording import Asked, Recording
 from mlops_nb.pipeline.repro import ReproOrder, reproduce
-from mlops_nb.pipeline.snapshot import take_snapshot
+from mlops_nb.pipeline.run import prepare_run
 from mlops_nb.pipeline.worktree import worktree
 from tests.e2e.conftest import environment, make_shop
 
@@ -38,10 +38,10 @@ def comparisons(folder: Path) -> Iterator[Comparison]:
 def main(what: str) -> None:
     """Print how many seconds it takes after a reproduction in a worktree."""
     project = Project(Path.cwd())
-    snapshot = take_snapshot(project.root, "the code of a run")
-    recording = Recording(project, Asked({"kind": "run"}), snapshot)
-    with worktree(project, recording.id, snapshot.commit) as place:
-        done = reproduce(place, ReproOrder(), environ=recording.environ_in(place))
+    run = prepare_run(project, Asked({"kind": "run"}), ReproOrder())
+    recording = Recording(project, run.asked, run.snapshot)
+    with worktree(project, recording.id, run.snapshot.commit) as place:
+        done = reproduce(place, run.order, environ=recording.environ_in(place))
         start = time.perf_counter()
         if what == "record":
             recording.finish(place, done)
