@@ -153,7 +153,7 @@ def test_nobody_at_the_address_is_said_in_one_line(shop: Shop) -> None:
 
 
 def test_jobs_of_slurm_leave_what_a_sweep_here_leaves(shop: Shop) -> None:
-    running = sweep(shop, "slurm:local,cpus=1", "train=mean,median", "-j", "2")
+    running = sweep(shop, "slurm:local,cpus=1", "train=median", "train.shrink=0.5,0.25", "-j", "2")
     found, said = ended(running)
     assert [trial["state"] for trial in found["trials"]] == ["ok"] * 2, said
     assert how(shop, "train") == ["ran"] * 2
