@@ -17,7 +17,7 @@ from ..errors import RecordError, UnwritablePath, UsageError, did_you_mean
 from ..notebook.journal import JOURNAL
 from ..notebook.replay import Replay
 from ..notebook.report import render
-from .recording import outcomes_of
+from .executed import outcomes_of
 from .recovery import page
 from ..runs.run import Run
 from ..runs.store import Store

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,20 +20,27 @@ from ..core.git import Git
 from ..core.moments import timestamp
 from ..core.project import Project
 from ..core.states import State
-from ..errors import MlopsNbError, PipelineKilled, UnwritablePath
+from ..errors import MlopsNbError, UnwritablePath
 from ..notebook.interrupts import interrupts_put_off
-from ..notebook.journal import JOURNAL, RUN_VARIABLE, read_entries
+from ..notebook.journal import RUN_VARIABLE
 from ..notebook.stage import Stage, read_stages
-from .environments import noted_environment
+from mlops_nb.pipeline.executed import (
+    SETTLED,
+    keep_files,
+    kernels_of,
+    outcomes_of,
+    resources_of,
+    stage_records,
+    state_of,
+)
 from mlops_nb.pipeline.experiment import (
     keep_code,
     keep_experiment,
     keep_left,
     let_code_go,
 )
-from .kept import executions_folder, folders_of
-from .progress import STATE_OF, StageStates
-from .repro import Follow, Reproduction, ReproEvent, StageResult, meant_code
+from .progress import StageStates
+from .repro import Follow, Reproduction, ReproEvent
 from .results import read_results
 from .snapshot import LeftOut, Snapshot, take_snapshot
 from ..runs.annotations import Annotations
@@ -43,8 +48,7 @@ from ..runs.run import Run, new_id
 from ..runs.store import Store
 
 # %% auto #0
-__all__ = ['OUTCOME', 'Asked', 'code_facts', 'snapshot_of', 'who', 'import_path', 'Recording', 'hide_from_git', 'Executed',
-           'outcomes_of', 'kernels_of', 'stage_records', 'state_of', 'resources_of', 'keep_files']
+__all__ = ['Asked', 'code_facts', 'snapshot_of', 'who', 'import_path', 'Recording', 'hide_from_git']
 
 # %% ../../nbs/lib/pipeline/74_recording.ipynb #31c82562
 @dataclass(frozen=True)
@@ -212,7 +216,7 @@ class Recording:
         stages = _stages_of(place)
         outcomes = outcomes_of(self.project, self.id)
         records = stage_records(reproduction, outcomes)
-        settled = {name for name, record in records.items() if record["how"] in _SETTLED}
+        settled = {name for name, record in records.items() if record["how"] in SETTLED}
         results = read_results(place, stages, settled)
         unread = list(results.unread)
         with _noted(unread):
@@ -297,142 +301,3 @@ def _stages_of(project: Project) -> tuple[Stage, ...]:
         return read_stages(project)
     except MlopsNbError:
         return ()
-
-# %% ../../nbs/lib/pipeline/74_recording.ipynb #427e2e8c
-OUTCOME = "outcome.json"
-
-
-@dataclass(frozen=True)
-class Executed:
-    """What one execution of a stage's notebook has left: its folder, and its outcome as JSON.
-
-    `kernel` is the name of its kernel.
-    """
-
-    folder: Path
-    outcome: Mapping[str, Any]
-    kernel: str = ""
-
-
-def outcomes_of(project: Project, run: str) -> dict[str, Executed]:
-    """Return what the executions of `run` have left, by the name of the stage."""
-    found: dict[str, Executed] = {}
-    for folder in folders_of(executions_folder(project), run):
-        first = next(iter(_entries(folder / JOURNAL)), None)
-        if first is None or first.get("run") != run:
-            continue
-        try:
-            outcome = json.loads((folder / OUTCOME).read_bytes())
-        except (OSError, ValueError):
-            outcome = {"state": "killed:signal"}
-        name = Path(first["path"]).stem.partition("_")[2]
-        found[name] = Executed(folder, outcome, str(first.get("kernel", "")))
-    return found
-
-
-def kernels_of(outcomes: Mapping[str, Executed]) -> dict[str, Any]:
-    """Return what kernels ran in that did not run in what we do, by their names."""
-    noted = {one.kernel: noted_environment(one.folder) for one in outcomes.values()}
-    found = {name: environment for name, environment in noted.items() if environment}
-    return {"kernels": found} if found else {}
-
-
-def _entries(path: Path) -> Any:
-    """Yield the entries of a journal, none if it cannot be read."""
-    with contextlib.suppress(OSError):
-        yield from read_entries(path)
-
-
-_SETTLED = frozenset({"ran", "restored", "recorded", "unchanged"})
-"""What a stage is whose files are those of this run, and not of one before."""
-_OF_CODES: Mapping[int | None, State] = {124: "timeout", 130: "cancelled", 3: "killed:signal"}
-
-
-def stage_records(
-    reproduction: Reproduction | None, outcomes: Mapping[str, Executed]
-) -> dict[str, dict[str, Any]]:
-    """Return what a record says of each stage, in the order of the plan."""
-    results = reproduction.stages if reproduction else ()
-    names = [result.stage for result in results]
-    lost = [
-        StageResult(name, "ran" if executed.outcome.get("state") == "ok" else "failed")
-        for name, executed in outcomes.items()
-        if name not in names
-    ]
-    return {r.stage: _stage_record(r, outcomes.get(r.stage)) for r in (*results, *lost)}
-
-
-def _stage_record(result: StageResult, executed: Executed | None) -> dict[str, Any]:
-    """Return what became of one stage."""
-    state = STATE_OF[result.state]
-    if result.state == "failed" and result.code is not None:
-        state = _OF_CODES.get(meant_code(result.code), state)
-    record: dict[str, Any] = {
-        "state": state,
-        "how": result.state,
-        "seconds": round(result.seconds, 3),
-    }
-    if result.why:
-        record["why"] = result.why
-    if executed is not None:
-        outcome = executed.outcome
-        if state != "ok":
-            record["state"] = outcome.get("state", state)
-        facts = ("wall_seconds", "cpu_seconds", "peak_memory_bytes", "error", "findings")
-        record |= {name: outcome[name] for name in facts if outcome.get(name)}
-        record |= {"execution": executed.folder.name, "kernel": executed.kernel}
-    return record
-
-
-def state_of(
-    reproduction: Reproduction | None,
-    records: Mapping[str, Mapping[str, Any]],
-    failure: MlopsNbError | None,
-) -> State:
-    """Return the state of a run: that of the first stage that did not end well, if there is one."""
-    if reproduction is not None and reproduction.interrupted:
-        return "cancelled"
-    failed = [record["state"] for record in records.values() if record.get("how") == "failed"]
-    if failed:
-        return failed[0] if failed[0] not in ("ok", "running", "pending") else "error"
-    if failure is not None:
-        return "killed:signal" if isinstance(failure, PipelineKilled) else "error"
-    return "ok" if reproduction is not None else "cancelled"
-
-
-def resources_of(outcomes: Mapping[str, Executed]) -> dict[str, Any]:
-    """Return what the notebooks of a run took together."""
-    facts = [executed.outcome for executed in outcomes.values()]
-    peaks = [fact["peak_memory_bytes"] for fact in facts if fact.get("peak_memory_bytes")]
-    return {
-        "cpu_seconds": round(sum(fact.get("cpu_seconds") or 0.0 for fact in facts), 3),
-        "notebook_seconds": round(sum(fact.get("wall_seconds") or 0.0 for fact in facts), 3),
-        "peak_memory_bytes": max(peaks, default=None),
-    }
-
-# %% ../../nbs/lib/pipeline/74_recording.ipynb #04ab1b93
-def keep_files(
-    folder: Path, place: Project, stages: Sequence[Stage], outcomes: Mapping[str, Executed]
-) -> None:
-    """Keep in `folder` what `place` and the executions have that people will want to see."""
-    for stage in stages:
-        _keep(place.root / stage.report, folder / "reports" / f"{stage.name}.ipynb")
-        for plots in stage.signature.paths("plots"):
-            for path in sorted((place.root / plots).glob("*")):
-                if path.is_file():
-                    _keep(path, folder / "plots" / stage.name / path.name)
-    for name, executed in outcomes.items():
-        for path in (executed.folder / JOURNAL, executed.folder / OUTCOME):
-            _keep(path, folder / "executions" / name / path.name, link=True)
-
-
-def _keep(source: Path, target: Path, *, link: bool = False) -> None:
-    """Link or copy a file, if it is there."""
-    if not source.is_file():
-        return
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if link:
-        with contextlib.suppress(OSError):
-            os.link(source, target)
-            return
-    shutil.copyfile(source, target)

@@ -17,7 +17,7 @@ import pytest
 from mlops_nb.core.project import Project
 from mlops_nb.errors import ProjectError
 from mlops_nb.pipeline import run as pipeline_run
-from mlops_nb.pipeline.recording import outcomes_of
+from mlops_nb.pipeline.executed import outcomes_of
 from mlops_nb.pipeline.snapshot import Snapshot, take_snapshot
 from mlops_nb.pipeline.worktree import check_out, tidy
 from mlops_nb.runs.run import Run
