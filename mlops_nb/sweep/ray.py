@@ -32,7 +32,7 @@ _PRIVATE = {
 }
 _QUIET = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
 
-_STARTS = 5
+_STARTS, _CONNECTIONS = 5, 3
 _KNOCK_SECONDS = 10.0
 
 
@@ -64,12 +64,15 @@ def connect(address: str, say: Callable[[str], None], processors: int) -> Module
         _start(ray, say, processors)
         return ray
     say(f"connecting to the Ray cluster at {address}")
+    failure = UsageError(
+        f"no Ray answers at {address}", hint="see `ray status` there; `--on ray` starts one here"
+    )
     try:
         _knock(address)
-        ray.init(address, **({} if address.startswith("ray://") else _QUIET))
-    except Exception as error:
-        what = f"no Ray answers at {address}: {_in_one_line(error)}"
-        raise UsageError(what, hint="see `ray status` there; `--on ray` starts one here") from None
+    except OSError as error:
+        raise _because(failure, error) from None
+    options = {} if address.startswith("ray://") else _QUIET
+    _init(ray, say, _CONNECTIONS, failure, address=address, **options)
     return ray
 
 
@@ -81,18 +84,36 @@ def _knock(address: str) -> None:
 
 
 def _start(ray: ModuleType, say: Callable[[str], None], processors: int) -> None:
-    """Start a Ray of our own; on a busy machine it may give up waiting for its own parts."""
+    """Start a Ray of our own."""
     own = {"num_cpus": processors, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    for attempt in range(1, _STARTS + 1):
+    failure = UsageError("Ray did not start", hint="see /tmp/ray/session_latest/logs")
+    _init(ray, say, _STARTS, failure, address="local", **own, **_QUIET)
+
+
+def _init(
+    ray: ModuleType, say: Callable[[str], None], tries: int, failure: UsageError, **options: Any
+) -> None:
+    """Connect; on a busy machine Ray may give up waiting for its own parts, so try again.
+
+    Raises
+    ------
+    UsageError
+        The `failure`, with Ray's reason, if the last try fails as well.
+    """
+    for attempt in range(1, tries + 1):
         try:
-            ray.init(address="local", **own, **_QUIET)
+            ray.init(**options)
             return
         except Exception as error:
             ray.shutdown()
-            if attempt == _STARTS:
-                what = f"Ray did not start: {_in_one_line(error)}"
-                raise UsageError(what, hint="see /tmp/ray/session_latest/logs") from None
-            say("Ray did not start in its time; trying again")
+            if attempt == tries:
+                raise _because(failure, error) from None
+            say("Ray was not ready in its time; trying again")
+
+
+def _because(failure: UsageError, error: Exception) -> UsageError:
+    """Return `failure` with its reason."""
+    return UsageError(f"{failure.what}: {_in_one_line(error)}", hint=failure.hint)
 
 # %% ../../nbs/lib/sweep/95_ray.ipynb #045b3131
 _POLL_SECONDS = 0.5
