@@ -143,7 +143,8 @@ class Trials:
         execution = self.start()
         outcome = self.check(execution)
         assert outcome is not None and outcome.state == "ok"
-        assert os.listdir(self.temporary) == []
+        left = {str(path): path.stat().st_mtime for path in self.temporary.rglob("*")}
+        assert left == {}, (time.time(), left)
         print(dict(self.seen))
 
 
