@@ -54,7 +54,8 @@ class Shelf:
         """Take the modules off their packages, too."""
         for name, module in self._modules.items():
             package, _, leaf = name.rpartition(".")
-            parent = vars(self._modules.get(package) or sys.modules[package]) if package else {}
+            home = self._modules.get(package) or sys.modules.get(package)
+            parent: dict[str, Any] = getattr(home, "__dict__", {})
             if parent.get(leaf) is module:
                 self._parents[name] = parent
                 del parent[leaf]
@@ -64,8 +65,11 @@ class Shelf:
         return self._modules.get(name)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Return a spec that gives the module that lies here."""
-        spec = spec_of(self._modules.get(name))
+        """Return a spec that gives the module that lies here, and to nobody who reloads it."""
+        module = self._modules.get(name)
+        if module is None and target is None and name in self._places:
+            module = sys.modules.get(name)  # another thread has just taken it
+        spec = spec_of(module)
         if spec is None:
             return None
         given = copy.copy(spec)
@@ -77,8 +81,9 @@ class Shelf:
         with self._lock:
             names = self._wanted(name)
             for each in sorted(names, key=self._places.__getitem__):
-                module = self._modules.pop(each)
-                sys.modules.setdefault(each, module)
+                module = self._modules[each]
+                sys.modules.setdefault(each, module)  # first, for other threads that import it
+                del self._modules[each]
                 if each in self._parents:
                     self._parents.pop(each)[each.rpartition(".")[2]] = module
         self._given(frozenset(names))
@@ -97,7 +102,8 @@ class Shelf:
 
     def clear(self) -> None:
         """Put every module back, and be no part of imports any more."""
-        sys.meta_path.remove(self)
+        if self in sys.meta_path:  # a notebook may do with that what it likes
+            sys.meta_path.remove(self)
         for name, module in self._modules.items():
             sys.modules.setdefault(name, module)
         for name, parent in self._parents.items():
