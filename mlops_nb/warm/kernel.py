@@ -249,12 +249,17 @@ def _log_to(*files: int) -> int:
 
 def _leave(code: int, folder: str, libraries: Libraries | None) -> None:
     """End this forked process as the interpreter ends: threads first, then exit handlers."""
-    with contextlib.suppress(BaseException):
-        if code == 0 and libraries is not None:
+    learnt: list[str] = []
+    if code == 0 and libraries is not None:
+        with contextlib.suppress(BaseException):
             threading._shutdown()  # type: ignore[attr-defined]
+        with contextlib.suppress(BaseException):
             learnt = libraries.learnt()
+        with contextlib.suppress(BaseException):
             libraries.show()
+        with contextlib.suppress(BaseException):
             atexit._run_exitfuncs()
+        with contextlib.suppress(BaseException):
             extend_list(os.path.dirname(folder), learnt)
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(code)

@@ -98,16 +98,19 @@ TOO_LONG = "takes too long to import"
 ROUND_SECONDS = 60.0
 
 
-def objection(*names: str, seconds: float | None = None) -> str:
-    """Import `names` in a child; return why they must not be preloaded, or an empty text."""
+def objection(*names: str, seconds: float | None = None, needs: Needs | None = None) -> str:
+    """Import `names` in a child; return why they must not be preloaded, or an empty text.
+
+    `needs` are to be noted as they will be when the modules are loaded: that is tried as well.
+    """
     try:
-        answer = forked(lambda: _try_import(names), seconds)
+        answer = forked(lambda: _try_import(names, needs or Needs()), seconds)
     except TimeoutError:
         return TOO_LONG
     return "ends the process when imported" if answer is None else str(answer)
 
 
-def _try_import(names: Sequence[str]) -> str:
+def _try_import(names: Sequence[str], needs: Needs) -> str:
     """Import `names` and return what speaks against it."""
     handlers = _handlers()
     failure = ""
@@ -115,7 +118,7 @@ def _try_import(names: Sequence[str]) -> str:
         _silenced() as printed,
         warnings.catch_warnings(record=True) as warned,
         session_stood_in() as session,
-        Needs().noted(),
+        needs.noted(),
     ):
         warnings.resetwarnings()
         name = ""
@@ -200,7 +203,7 @@ class Loaded:
                 self.refused[name] = "is not installed"
         deadline = time.monotonic() + ROUND_SECONDS
         slow = []
-        whole = objection(*installed, seconds=seconds)
+        whole = objection(*installed, seconds=seconds, needs=self.base.needs)
         if not whole:
             self._load_tried(installed)
             return []
@@ -221,13 +224,19 @@ class Loaded:
         refused = next((self.refused[parent] for parent in parents if parent in self.refused), "")
         if refused or name in sys.modules:
             return refused
-        return TOO_LONG if time.monotonic() > deadline else objection(name, seconds=seconds)
+        if time.monotonic() > deadline:
+            return TOO_LONG
+        return objection(name, seconds=seconds, needs=self.base.needs)
 
     def _load_tried(self, names: Sequence[str]) -> None:
         for name in names:
-            with import_noted(self.noted), self.base.needs.noted():
-                importlib.import_module(name)
-        self.names += names
+            try:
+                with import_noted(self.noted), self.base.needs.noted():
+                    importlib.import_module(name)
+            except Exception as error:  # it went well in the trial
+                self.refused[name] = f"cannot be imported: {type(error).__name__}"
+            else:
+                self.names.append(name)
 
     def note_places(self) -> None:
         """Note what is nobody's but a project's, and what a cold kernel would have yet to find."""

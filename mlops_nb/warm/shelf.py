@@ -37,6 +37,7 @@ class Shelf:
     ) -> None:
         self._needs, self._given = needs or {}, given
         self._modules: dict[str, Any] = {}
+        self._specs: dict[str, ModuleSpec] = {}
         self._places: dict[str, int] = {}
         self._parents: dict[str, dict[str, Any]] = {}
         self._lock = threading.RLock()
@@ -46,7 +47,7 @@ class Shelf:
         for name in names:
             spec = spec_of(sys.modules[name])
             if spec is not None and spec.name == name:
-                self._modules[name] = sys.modules.pop(name)
+                self._modules[name], self._specs[name] = sys.modules.pop(name), spec
         self._places = {name: place for place, name in enumerate(self._modules)}
         sys.meta_path.insert(0, self)
 
@@ -65,15 +66,19 @@ class Shelf:
         return self._modules.get(name)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Return a spec that gives the module that lies here, and to nobody who reloads it."""
+        """Return a spec that gives the module that lies here, and to nobody who reloads it.
+
+        It is the module's own as well until the import is over: the machinery takes that one if
+        another thread puts the module into `sys.modules` meanwhile.
+        """
         module = self._modules.get(name)
-        if module is None and target is None and name in self._places:
+        if module is None and target is None and name in self._specs:
             module = sys.modules.get(name)  # another thread has just taken it
-        spec = spec_of(module)
-        if spec is None:
+        if module is None:
             return None
-        given = copy.copy(spec)
-        given.loader = _Loader(self, name, spec)  # type: ignore[assignment] # of the same shape
+        given = copy.copy(self._specs[name])
+        given.loader = _Loader(self, name, self._specs[name])  # type: ignore[assignment]
+        module.__spec__ = given
         return given
 
     def give(self, name: str) -> None:
@@ -82,10 +87,10 @@ class Shelf:
             names = self._wanted(name)
             for each in sorted(names, key=self._places.__getitem__):
                 module = self._modules[each]
-                sys.modules.setdefault(each, module)  # first, for other threads that import it
-                del self._modules[each]
                 if each in self._parents:
                     self._parents.pop(each)[each.rpartition(".")[2]] = module
+                sys.modules.setdefault(each, module)
+                del self._modules[each]  # last: no thread may find it nowhere
         self._given(frozenset(names))
 
     def _wanted(self, name: str) -> set[str]:
@@ -102,14 +107,15 @@ class Shelf:
 
     def clear(self) -> None:
         """Put every module back, and be no part of imports any more."""
-        if self in sys.meta_path:  # a notebook may do with that what it likes
-            sys.meta_path.remove(self)
-        for name, module in self._modules.items():
-            sys.modules.setdefault(name, module)
-        for name, parent in self._parents.items():
-            parent[name.rpartition(".")[2]] = self._modules[name]
-        self._modules.clear()
-        self._parents.clear()
+        with self._lock:
+            if self in sys.meta_path:  # a notebook may do with that what it likes
+                sys.meta_path.remove(self)
+            for name, module in self._modules.items():
+                sys.modules.setdefault(name, module)
+            for name, parent in self._parents.items():
+                parent[name.rpartition(".")[2]] = self._modules[name]
+            self._modules.clear()
+            self._parents.clear()
 
 
 class _Loader:
@@ -124,8 +130,8 @@ class _Loader:
 
     def exec_module(self, module: Any) -> None:
         """Have nothing run but what makes the module and its needs visible."""
-        module.__spec__ = self._spec
         self._shelf.give(self._name)
+        module.__spec__ = self._spec  # from now on, other threads need not wait
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._spec.loader, name)

@@ -40,7 +40,7 @@ from mlops_nb.warm.preload import Loaded, objection
 from mlops_nb.warm.process import UNKNOWN_STATUS, AdoptedProcess
 from mlops_nb.warm.provisioner import LAUNCHER, _aside, is_ipykernel, not_ours
 from mlops_nb.warm.server import run_command
-from mlops_nb.warm.shelf import Shelf
+from mlops_nb.warm.shelf import Shelf, _Loader
 from mlops_nb.warm.snapshot import Snapshot
 from mlops_nb.warm.state import own_state
 from mlops_nb.warm.variables import differing
@@ -635,6 +635,38 @@ def test_modules_that_are_there_in_another_guise_stay_where_they_are(
         assert sys.modules["probe_plain"] is plain and sys.modules["probe_lazy"] is lazy
     finally:
         shelf.clear()
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_module_that_another_thread_takes_meanwhile_is_not_loaded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    (tmp_path / "probe_once.py").write_text("LOADED = object()")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = importlib.import_module("probe_once")
+    shelf = _Hasty(first=first)
+    shelf.put_away(["probe_once"])
+    try:
+        assert importlib.import_module("probe_once") is module
+        assert not isinstance(module.__spec__.loader, _Loader)
+    finally:
+        shelf.clear()
+        del sys.modules["probe_once"]
+
+
+class _Hasty(Shelf):
+    """One from which another thread takes what is asked for, before or after it is found."""
+
+    def __init__(self, *, first: bool) -> None:
+        super().__init__()
+        self._first = first
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> object:
+        if self._first:
+            self.give(name)
+        found = super().find_spec(name, path, target)
+        self.give(name)
+        return found
 
 
 class _Lazy(types.ModuleType):
