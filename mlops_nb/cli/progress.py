@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from threading import Timer
 from types import TracebackType
@@ -35,7 +36,7 @@ class Display:
                 self._live.stop()
 
 
-class LiveTable(Display):
+class LiveTable(Display, ABC):
     """A table that is drawn anew while things happen, with lines above it; lines alone in a pipe."""
 
     _console: Any = None
@@ -53,9 +54,9 @@ class LiveTable(Display):
             self._live.start()
         return self
 
+    @abstractmethod
     def _shown(self) -> Any:
         """Return what is drawn."""
-        raise NotImplementedError
 
     def _print(self, line: str) -> None:
         """Print a line, above the table if there is one."""

@@ -48,7 +48,8 @@ def begin_in_background(
     with open(_opened(log), "ab") as said:
         begin = log.stat().st_size
         process = subprocess.Popen(
-            [sys.executable, "-m", "mlops_nb", *arguments],
+            # -P: a file of the project must not stand in for a module of ours
+            [sys.executable, "-P", "-m", "mlops_nb", *arguments],
             cwd=project.root,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

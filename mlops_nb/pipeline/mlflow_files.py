@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 # %% auto #0
-__all__ = ['local_folder', 'local_files', 'is_inside']
+__all__ = ['MOST_FILES', 'local_folder', 'local_files', 'is_inside']
 
 # %% ../../nbs/lib/pipeline/92_mlflow_files.ipynb #e8965262
 def local_folder(uri: str) -> Path:
@@ -30,13 +30,17 @@ def local_folder(uri: str) -> Path:
     return Path(path)
 
 
+MOST_FILES = 10_000
+"""How many files a run may have left."""
+
+
 def local_files(uri: str) -> dict[str, int | None]:
     """Return the size of each file in the folder that `uri` means, by its path in it.
 
     Raises
     ------
     OSError
-        If there is no such folder.
+        If there is no such folder, or too much is in it.
     """
     root = local_folder(uri)
     found: dict[str, int | None] = {}
@@ -46,6 +50,8 @@ def local_files(uri: str) -> dict[str, int | None]:
             path = Path(folder, name)
             if path.is_file() and not path.is_symlink():
                 found[path.relative_to(root).as_posix()] = path.stat().st_size
+        if len(found) > MOST_FILES:
+            raise OSError(f"artifacts: there are more than {MOST_FILES}")
     return found
 
 

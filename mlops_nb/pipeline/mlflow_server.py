@@ -19,19 +19,20 @@ from urllib.request import Request, urlopen
 
 from ..errors import UsageError
 from .mlflow import Dataset, Logged, Point, no_experiment, number
-from .mlflow_files import is_inside, local_files, local_folder
+from .mlflow_files import MOST_FILES, is_inside, local_files, local_folder
 
 # %% auto #0
 __all__ = ['TOKEN', 'USER', 'PASSWORD', 'Server']
 
 # %% ../../nbs/lib/pipeline/94_mlflow_server.ipynb #08f26f7e
 _API, _AJAX = "api/2.0/mlflow", "ajax-api/2.0/mlflow"
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+"""Where a server means the folders of this machine, and nobody else's word is taken for one."""
 _PAGE = 1000
 _AT_ONCE = 100
 """Of how many runs a server gives the history of a metric at once."""
 _MOST_POINTS = 25_000
 """How many points it gives at most when it does."""
-_MOST_FILES = 10_000
 _PATIENCE_SECONDS = 60.0
 TOKEN, USER, PASSWORD = (f"MLFLOW_TRACKING_{name}" for name in ("TOKEN", "USERNAME", "PASSWORD"))
 
@@ -61,6 +62,7 @@ class Server:
             raise UsageError(f"{address[:80]!r} is no address ({error})", hint=_EXAMPLE) from None
         if parts.scheme not in ("http", "https") or not host:
             raise UsageError(f"{address[:80]!r} is no address of a server", hint=_EXAMPLE)
+        self._is_here = host in _THIS_MACHINE
         host = f"[{host}]" if ":" in host else host
         self.address = f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
         self._authorization = _authorization(
@@ -136,16 +138,18 @@ class Server:
                     else:
                         size = one.get("file_size")
                         found[path] = None if size is None else int(size)
-                if len(found) + len(folders) > _MOST_FILES:
-                    raise OSError(f"artifacts: there are more than {_MOST_FILES}")
+                if len(found) + len(folders) > MOST_FILES:
+                    raise OSError(f"artifacts: there are more than {MOST_FILES}")
         except UsageError as error:
             raise OSError(f"artifacts: {error.what}") from None
-        return found or _files_here(run)
+        return found or (_files_here(run) if self._is_here else {})
 
     def fetch(self, run: Logged, path: str, target: Path) -> None:
         """Write the file that a run has left at `path` to `target`."""
         parts = urlsplit(run.artifact_uri)
         if parts.scheme != "mlflow-artifacts":
+            if not self._is_here:  # the folder is one of the server's machine, or nobody's to name
+                raise OSError(f"{path}: it is in a folder of the server, which does not give it")
             shutil.copyfile(local_folder(run.artifact_uri) / path, target, follow_symlinks=False)
             return
         where = f"{parts.path.strip('/')}/{path}"
@@ -153,6 +157,9 @@ class Server:
         try:
             with urlopen(request, timeout=_PATIENCE_SECONDS) as answer, target.open("wb") as file:
                 shutil.copyfileobj(answer, file)
+                announced = answer.headers.get("Content-Length")
+                if announced is not None and file.tell() != int(announced):
+                    raise OSError(f"{path}: broke off after {file.tell():,} of {announced} bytes")
         except (http.client.HTTPException, ValueError) as error:
             raise OSError(f"{path}: {error}") from None
 

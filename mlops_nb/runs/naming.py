@@ -21,7 +21,7 @@ _SHOWN = 3
 def meant_run(text: str, ids: Iterable[str], names: Mapping[str, str]) -> str:
     """Return the id, of `ids`, of the run that `text` stands for; `names` are by id.
 
-    The whole id comes first, then a name, then the beginning of an id or of its random part.
+    The whole id comes first, or its whole random part, then a name, then the beginning of either.
 
     Raises
     ------
@@ -32,9 +32,10 @@ def meant_run(text: str, ids: Iterable[str], names: Mapping[str, str]) -> str:
     text = text.strip()
     if text in known:
         return text
+    exact = [run for run in known if short_id(run) == text.lower()]
     named = [run for run in known if text and names.get(run) == text]
     begun = [run for run in known if text and _begins(run, text)]
-    found = named or begun
+    found = exact or named or begun  # nobody takes another run's id by a name
     if len(found) == 1:
         return found[0]
     if found:

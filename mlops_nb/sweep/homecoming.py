@@ -5,6 +5,7 @@
 # %% ../../nbs/lib/sweep/93_homecoming.ipynb #800e5ba4
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -150,6 +151,7 @@ class Homecoming:
 
 def bring_objects(worker: Correspondent, depot: Depot, names: Iterable[str]) -> None:
     """Bring the objects `names`, those of a directory before itself, if the worker has them."""
+    sender = f".{threading.get_ident()}"  # each trial is a thread, and two may have the same output
     for name in depot.lacking(names):
         if worker.ask("piece", name, 0) is None:
             continue  # an output that is not cached: it is in git
@@ -161,7 +163,7 @@ def bring_objects(worker: Correspondent, depot: Depot, names: Iterable[str]) -> 
                 if found is None:
                     raise RecordError(f"{worker.host}: {one} is not there", hint="it is left out")
                 piece, is_last = found
-                depot.receive(one, start, piece, is_last)
+                depot.receive(one, start, piece, is_last, sender=sender)
                 start += len(piece)
 
 

@@ -153,8 +153,12 @@ class Depot:
             raise RecordError(f"{name}: no list of a directory", hint="it is left out")
         return [one for one in found if one is not None]
 
-    def receive(self, name: str, start: int, piece: bytes, is_last: bool) -> None:
+    def receive(
+        self, name: str, start: int, piece: bytes, is_last: bool, *, sender: str = ""
+    ) -> None:
         """Take a piece of an object; after the last one it is here.
+
+        Those who may send the same object at the same time have to differ in `sender`.
 
         Raises
         ------
@@ -164,7 +168,7 @@ class Depot:
             If it cannot be written.
         """
         target = self.path(name)
-        draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+        draft = target.with_name(f".{target.name}.{os.getpid()}{sender}.part")
         write_piece(draft, start, piece)
         if not is_last:
             return

@@ -275,6 +275,19 @@ def test_who_ignores_ctrl_c_detaches_work_that_listens(gated: Gated) -> None:
     assert gated.run(run).state == "cancelled"
 
 
+def test_a_file_of_the_project_does_not_stand_in_for_a_module_of_ours(gated: Gated) -> None:
+    gated.open()
+    gated.shop.path("click.py").write_text("raise SystemExit('not click')\n")
+    tool = Path(sys.executable).with_name("mlops-nb")
+    done = subprocess.run(
+        [tool, "run", "train.shrink=0.1", "--detach", "--json"],
+        cwd=gated.shop.root, env=gated.environ, text=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)["id"]
+    until(lambda: gated.run(run).state == "ok", f"{run} to end", LONG)
+
+
 def test_a_killed_job_says_so_and_lets_the_next_one_begin(gated: Gated) -> None:
     running = gated.detach("run", "train.shrink=0.1")
     waiting = gated.detach("run", "train.shrink=0.2")

@@ -20,6 +20,7 @@ from mlops_nb.cli.app import cli
 from mlops_nb.core.git import Git
 from mlops_nb.core.project import Project
 from mlops_nb.errors import RecordError, UsageError
+from mlops_nb.pipeline import mlflow_server
 from mlops_nb.pipeline.mlflow import (
     Logged,
     curve_files,
@@ -32,6 +33,7 @@ from mlops_nb.pipeline.mlflow import (
 )
 from mlops_nb.pipeline.mlflow_files import is_inside
 from mlops_nb.pipeline.mlflow_import import import_mlflow, is_mlflow, open_tracking
+from mlops_nb.pipeline.mlflow_server import _logged
 from mlops_nb.pipeline.rerun import code_of
 from mlops_nb.runs.run import run_from_json
 
@@ -148,12 +150,19 @@ def test_a_file_that_is_no_database_is_named_and_so_is_none(tmp_path: Path) -> N
 class Answering(BaseHTTPRequestHandler):
     """A server that says something else than MLflow would, and keeps what it was told."""
 
-    code, body = 200, b"<html>"
+    code, body, announced = 200, b"<html>", 0
     told: list[str | None]
 
     def do_POST(self) -> None:
         self.told.append(self.headers.get("Authorization"))
         self.send_response(self.code)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def do_GET(self) -> None:
+        self.send_response(self.code)
+        if self.announced:
+            self.send_header("Content-Length", str(self.announced))
         self.end_headers()
         self.wfile.write(self.body)
 
@@ -204,6 +213,38 @@ def test_a_token_is_told_to_the_server_and_to_nobody_else(
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or b"hunter" not in path.read_bytes()
     assert new.startswith("19700101T000000.005-")
+
+
+def logged(artifacts: str) -> Logged:
+    info = {"run_id": "ab", "status": "FINISHED", "start_time": 5, "artifact_uri": artifacts}
+    return _logged({"info": info}, {})
+
+
+def test_a_server_elsewhere_cannot_name_a_folder_of_this_machine(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "key").write_text("private")
+    monkeypatch.setattr(Answering, "body", b"{}")
+    run, here = logged(own.as_uri()), open_tracking(f"http://{address}", {})
+    assert here.artifacts(run) == {"key": 7}
+    monkeypatch.setattr(mlflow_server, "_THIS_MACHINE", ())  # as if it were another one
+    elsewhere = open_tracking(f"http://{address}", {})
+    assert elsewhere.artifacts(run) == {}
+    with pytest.raises(OSError, match="in a folder of the server"):
+        elsewhere.fetch(run, "key", tmp_path / "taken")
+    assert not (tmp_path / "taken").exists()
+
+
+def test_a_file_that_breaks_off_is_not_taken_for_the_whole(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Answering, "body", b"half")
+    monkeypatch.setattr(Answering, "announced", 1000)
+    run = logged("mlflow-artifacts:/1/ab/artifacts")
+    with pytest.raises(OSError, match="broke off after 4 of 1000 bytes"):
+        open_tracking(f"http://{address}", {}).fetch(run, "model.bin", tmp_path / "model.bin")
 
 
 def test_an_address_where_nobody_answers_is_named() -> None:

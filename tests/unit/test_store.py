@@ -332,6 +332,11 @@ def test_a_run_that_is_not_found_is_one_line(text: str, said: str) -> None:
     assert str(caught.value) == said
 
 
+def test_a_name_does_not_take_the_id_of_another_run() -> None:
+    names = {IDS[0]: "3f00aaaa", IDS[2]: IDS[1]}
+    assert meant_run("3f00aaaa", IDS, names) == meant_run(IDS[1], IDS, names) == IDS[1]
+
+
 def test_many_that_could_be_meant_are_counted() -> None:
     ids = [f"20130101T05150{n}.000-{n:08x}" for n in range(9)]
     with pytest.raises(RecordError, match="and 6 more"):

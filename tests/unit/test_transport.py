@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from mlops_nb.errors import RecordError, UsageError
 from mlops_nb.sweep.clone import FOLDER, node_folder
+from mlops_nb.sweep.homecoming import bring_objects
 from mlops_nb.sweep.needs import usable
 from mlops_nb.sweep.node import Node
 from mlops_nb.sweep.transport import (
@@ -48,6 +51,32 @@ def test_an_object_arrives_whole_however_it_is_cut(
         depot.receive(name, start, content[start:end], end == len(content))
     assert depot.has(name) and depot.path(name).read_bytes() == content
     assert b"".join(piece for _, piece, _ in pieces(depot.path(name))) == content
+
+
+def test_two_trials_may_bring_the_same_object_at_once(tmp_path: Path) -> None:
+    depot, content = Depot(tmp_path), b"the same output" * 100
+    name = name_of(content)
+
+    class Worker:
+        host = "node"
+
+        def ask(self, verb: str, *values: Any) -> Any:
+            if verb == "members":
+                return []
+            start = values[1]
+            return content[start : start + 100], start + 100 >= len(content)
+
+    def bring(_: int) -> None:
+        meet.wait()
+        bring_objects(Worker(), depot, [name])
+
+    for _ in range(50):
+        depot.path(name).unlink(missing_ok=True)
+        meet = threading.Barrier(2)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(bring, range(2)))
+        assert depot.path(name).read_bytes() == content
+    assert [path.name for path in depot.path(name).parent.iterdir()] == [depot.path(name).name]
 
 
 @in_one_folder
