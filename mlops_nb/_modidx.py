@@ -3881,8 +3881,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'mlops_nb.warm.lifeline': { 'mlops_nb.warm.lifeline.Lifeline': ('lib/warm/lifeline.html#lifeline', 'mlops_nb/warm/lifeline.py'),
                                         'mlops_nb.warm.lifeline.Lifeline.__init__': ( 'lib/warm/lifeline.html#lifeline.__init__',
                                                                                       'mlops_nb/warm/lifeline.py'),
-                                        'mlops_nb.warm.lifeline.Lifeline.bind': ( 'lib/warm/lifeline.html#lifeline.bind',
-                                                                                  'mlops_nb/warm/lifeline.py'),
                                         'mlops_nb.warm.lifeline.Lifeline.cut': ( 'lib/warm/lifeline.html#lifeline.cut',
                                                                                  'mlops_nb/warm/lifeline.py'),
                                         'mlops_nb.warm.lifeline.Lifeline.let_go': ( 'lib/warm/lifeline.html#lifeline.let_go',

@@ -139,16 +139,10 @@ class Trials:
         return outcome
 
     def finish(self) -> None:
-        """Check that the next execution works, and that nothing is left after it.
-
-        What was held by a process on its way out when that began goes with the one after it.
-        """
-        for _ in range(2):
-            outcome = self.check(self.start())
-            assert outcome is not None and outcome.state == "ok"
-            left = {str(path): path.stat().st_mtime for path in self.temporary.rglob("*")}
-            if not left:
-                break
+        """Check that the next execution works, and that nothing is left after it."""
+        outcome = self.check(self.start())
+        assert outcome is not None and outcome.state == "ok"
+        left = {str(path): path.stat().st_mtime for path in self.temporary.rglob("*")}
         assert left == {}, (time.time(), left)
         print(dict(self.seen))
 

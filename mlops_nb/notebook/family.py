@@ -48,7 +48,7 @@ class Family:
         """Let a group die with us."""
         line = Lifeline()
         try:
-            line.bind(group)
+            line.tie(group)
         except OSError:
             line.cut()
             raise

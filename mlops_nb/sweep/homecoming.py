@@ -5,6 +5,7 @@
 # %% ../../nbs/lib/sweep/93_homecoming.ipynb #800e5ba4
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -27,7 +28,7 @@ from ..runs.store import Store
 from .needs import Stock
 from .spec import RunSpec
 from .transport import Depot, entry_from, object_name, outs_of, write_piece
-from .worker import Correspondent
+from .worker import Correspondent, WorkerLost
 
 # %% auto #0
 __all__ = ['Homecoming', 'bring_objects', 'bring_entries']
@@ -92,7 +93,8 @@ class Homecoming:
             self._end(replace(found, state=state, more={**kept, "failure": error.to_json()}))
             raise
         self._end(found)
-        self._worker.ask("forget", self.run)
+        with contextlib.suppress(MlopsNbError, WorkerLost):  # all of it is here by now
+            self._worker.ask("forget", self.run)
 
     def _bring_files(self, found: Run) -> None:
         """Bring reports, curves and journals."""

@@ -94,9 +94,12 @@ def lock_of(project: Project, sweep: str) -> Path:
 
 def sweep_state(sweep: Sweep, trials: Mapping[int, Run]) -> State:
     """Return what has become of a sweep that does not go on, given the last run of each trial."""
-    states = {run.state for run in trials.values()}
-    if len(trials) < len(sweep.trials):
+    pruned = {trial.number for trial in sweep.trials if trial.pruned is not None}
+    states = {run.state for number, run in trials.items() if number not in pruned}
+    if len(trials) < (sweep.search["trials"] if sweep.search else len(sweep.trials)):
         states.add("cancelled")  # somebody, or something, has kept the rest from beginning
+    elif sweep.search and "ok" in states and not states & {"cancelled", "killed:signal"}:
+        return "ok"  # a search has found something, whatever failed on the way
     order: tuple[State, ...] = ("killed:signal", "killed:oom", "cancelled", "timeout", "error")
     return next((state for state in order if state in states), "ok")
 

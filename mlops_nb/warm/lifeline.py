@@ -31,14 +31,9 @@ class Lifeline:
         return self._theirs.fileno()
 
     def tie(self, group: int) -> None:
-        """Let the process group `group`, which has their end, die with us."""
-        # Ours of the two copies of their end stays open: what the group leaves when its leader has
-        # ended on its own has no other.
-        tie(self.theirs, group)
-
-    def bind(self, group: int) -> None:
-        """Let the process group `group`, which has no end and knows of nothing, die with us."""
-        # Both ends are closed with this process, one after the other: the first tells the other.
+        """Let the process group `group` die with us; it need not have their end, or no longer."""
+        # Both ends are closed with this process, in an order that the system chooses, and the first
+        # tells the other. What a leader that has ended on its own leaves behind has no end itself.
         for end in (self._ours, self._theirs):
             tie(end.fileno(), group)
 
@@ -49,7 +44,8 @@ class Lifeline:
 
     def let_go(self) -> None:
         """Let the group outlive us, if its leader has ended and had the end from us."""
-        untie(self.theirs)
+        for end in (self._ours, self._theirs):
+            untie(end.fileno())
         self._theirs.close()  # first: what has inherited the other end would hear of it else
         self._ours.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from mlops_nb.errors import ConfigError, RecordError
 from mlops_nb.runs.run import new_id
 from mlops_nb.sweep.aim import flat
 from mlops_nb.sweep.record import (
+    Pruned,
     Sweep,
     Trial,
     meant_sweep,
@@ -29,6 +31,7 @@ from mlops_nb.sweep.record import (
 from mlops_nb.sweep.seeds import seed_groups, spread_of, without_seeds
 from mlops_nb.sweep.sharing import Claims
 from mlops_nb.sweep.summary import chosen_metric, varied
+from mlops_nb.sweep.works import sweep_state
 
 
 @pytest.fixture
@@ -241,3 +244,28 @@ def test_trials_that_differ_in_seeds_alone_are_a_group_whatever_their_stage() ->
     assert first.trials == (1, 3) and second.trials == (2,)
     assert set(first.spreads) == {"auc"} and first.spreads["auc"].n == 2
     assert second.spreads == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "states", "expected"),
+    [
+        (3, ["ok", "error", "pruned"], "ok"),
+        (4, ["ok", "error", "pruned"], "cancelled"),
+        (3, ["ok", "cancelled", "pruned"], "cancelled"),
+        (2, ["error", "pruned"], "error"),
+        (None, ["ok", "error"], "error"),
+    ],
+)
+def test_a_search_is_ok_once_all_is_over_and_something_was_found(
+    wanted: int | None, states: list[str], expected: str
+) -> None:
+    trials = [
+        Trial(n, (), "", pruned=Pruned("loss", 1, 2.5, ()) if state == "pruned" else None)
+        for n, state in enumerate(states, 1)
+    ]
+    runs: dict[int, Any] = {
+        n: SimpleNamespace(state="cancelled" if state == "pruned" else state)
+        for n, state in enumerate(states, 1)
+    }
+    search = {"trials": wanted} if wanted else None
+    assert sweep_state(Sweep("s", (), {}, trials, search=search), runs) == expected

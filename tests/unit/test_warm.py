@@ -15,6 +15,7 @@ import types
 from pathlib import Path
 from unittest import mock
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -592,6 +593,28 @@ def test_work_aside_is_noticed_also_where_a_forked_loop_gets_no_word_of_threads(
     finally:
         loop.close()
     assert done == 5
+
+
+def test_what_a_leader_has_left_dies_with_a_process_that_is_killed() -> None:
+    """Nobody else has an end of the lifeline then, and the ends are closed in any order."""
+    script = (
+        "import os, signal, subprocess\n"
+        "from mlops_nb.warm.lifeline import Lifeline\n"
+        "line = Lifeline()\n"
+        "left = f'sleep 600 {line.theirs}>&- & echo $!'\n"
+        "leader = subprocess.Popen(['bash', '-c', left], pass_fds=[line.theirs],\n"
+        "                          start_new_session=True, stdout=subprocess.PIPE)\n"
+        "line.tie(leader.pid)\n"
+        "print(int(leader.stdout.readline()), leader.wait(), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    pid, code = map(int, done.stdout.split())
+    assert (code, done.returncode) == (0, -signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie":
+        assert time.monotonic() < deadline, "the child is still alive"
+        time.sleep(0.01)
 
 
 def test_a_file_that_is_replaced_while_it_is_loaded_counts_as_changed(
