@@ -260,12 +260,12 @@ def test_a_search_is_ok_once_all_is_over_and_something_was_found(
     wanted: int | None, states: list[str], expected: str
 ) -> None:
     trials = [
-        Trial(n, (), "", pruned=Pruned("loss", 1, 2.5, ()) if state == "pruned" else None)
+        Trial(n, (), "", pruned=Pruned("worse than the others") if state == "pruned" else None)
         for n, state in enumerate(states, 1)
     ]
     runs: dict[int, Any] = {
         n: SimpleNamespace(state="cancelled" if state == "pruned" else state)
         for n, state in enumerate(states, 1)
     }
-    search = {"trials": wanted} if wanted else None
+    search = {"trials": wanted} if wanted else {}
     assert sweep_state(Sweep("s", (), {}, trials, search=search), runs) == expected
