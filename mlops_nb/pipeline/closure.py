@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.canonical import digest_bytes
+from ..core.collector import uncollected
 from ..core.modules import Modules
 from ..errors import PipelineError
 from ..notebook.document import read_document
@@ -67,6 +68,7 @@ class ProjectCode:
         self._modules: dict[Path | None, Modules] = {}
         self._sources: dict[Path, tuple[Source, ...]] = {}
         self._imports: dict[tuple[Path, str], Imports] = {}
+        self._any_imports: dict[Path, Imports] = {}
         self._asks: dict[tuple[Path, str, Path | None], list[_Ask]] = {}
         self._digests: dict[Path, str] = {}
 
@@ -102,8 +104,12 @@ class ProjectCode:
         if (file, package) not in self._imports:
             trees = (source.tree for source in self.sources(file))
             found = read_imports((tree for tree in trees if tree is not None), package)
-            self._imports[file, package] = found
+            self._imports[file, package] = self._any_imports[file] = found
         return self._imports[file, package]
+
+    def any_imports(self, file: Path) -> Imports:
+        """Return what a file imports, for one of the packages that it belongs to."""
+        return self._any_imports.get(file) or self.imports(file)
 
     def closure(self, trees: Iterable[ast.Module]) -> tuple[Path, ...]:
         """Return the files of all modules and scripts that running `trees` executes, sorted.
@@ -116,11 +122,12 @@ class ProjectCode:
         reached: set[tuple[Path, Path | None]] = set()
         seen: set[_Ask] = set()
         pending = self._asked(read_imports(trees), None)
-        while pending:
-            ask = pending.pop()
-            if ask not in seen:
-                seen.add(ask)
-                pending.extend(self._follow(ask, reached))
+        with uncollected():  # syntax trees are many objects, and all are kept
+            while pending:
+                ask = pending.pop()
+                if ask not in seen:
+                    seen.add(ask)
+                    pending.extend(self._follow(ask, reached))
         return tuple(sorted({file for file, _ in reached}))
 
     def _asked(self, found: Imports, beside: Path | None) -> list[_Ask]:

@@ -88,7 +88,8 @@ def module_roots(
 ) -> tuple[str, ...]:
     """Return the project's top-level packages, and other files of code, that stages use, sorted."""
     code = code or ProjectCode(root)
-    files = {file for stage in stages for file in _closure(code, _read_cells(stage.document))}
+    cells = (cell for stage in stages for cell in _read_cells(stage.document))
+    files = _closure(code, cells)
     return tuple(sorted({_top_level(root, file) for file in files}))
 
 
@@ -104,16 +105,15 @@ def not_covered(
 ) -> tuple[str, ...]:
     """Return in a phrase each where stages run code that their fingerprints cannot cover."""
     code = code or ProjectCode(root)
+    cells = [(stage, *each) for stage in stages for each in _read_cells(stage.document)]
     phrases: dict[str, None] = {}
-    for stage in stages:
-        cells = _read_cells(stage.document)
-        for cell, source in cells:
-            if source.tree is not None:
-                where = f"{stage.where}, cell {cell.number}"
-                phrases |= dict.fromkeys(_blind_spots(code, read_imports([source.tree]), where))
-        for file in _closure(code, cells):
-            where = file.relative_to(root).as_posix()
-            phrases |= dict.fromkeys(_blind_spots(code, code.imports(file), where))
+    for stage, cell, source in cells:
+        if source.tree is not None:
+            where = f"{stage.where}, cell {cell.number}"
+            phrases |= dict.fromkeys(_blind_spots(code, read_imports([source.tree]), where))
+    for file in _closure(code, [(cell, source) for _, cell, source in cells]):
+        where = file.relative_to(root).as_posix()
+        phrases |= dict.fromkeys(_blind_spots(code, code.any_imports(file), where))
     return tuple(phrases)
 
 

@@ -50,6 +50,10 @@ class Imports:
 
 # %% ../../nbs/lib/pipeline/15_imports.ipynb #eba6cc9a
 _LEAVES = (ast.Name, ast.Constant, ast.expr_context, ast.operator, ast.cmpop)
+_KINDS = [kind for kind in vars(ast).values() if isinstance(kind, type)]
+_INNER = frozenset(
+    kind for kind in _KINDS if issubclass(kind, ast.AST) and not issubclass(kind, _LEAVES)
+)
 
 
 def _walk(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
@@ -63,11 +67,11 @@ def _walk(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
             pending.extend((child, not inverted) for child in node.body)
             pending.extend((child, inverted) for child in node.orelse)
             continue
-        for field in node._fields:
-            value = getattr(node, field, None)
-            for child in value if isinstance(value, list) else (value,):
-                if isinstance(child, ast.AST) and not isinstance(child, _LEAVES):
-                    pending.append((child, deferred))
+        for value in vars(node).values():  # by exact types: this is where the time goes
+            if type(value) is list:
+                pending.extend([(child, deferred) for child in value if type(child) in _INNER])
+            elif type(value) in _INNER:
+                pending.append((value, deferred))
 
 
 def _mentions_type_checking(test: ast.expr) -> bool:
@@ -108,8 +112,23 @@ def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
                 elif isinstance(child, ast.ExceptHandler | ast.match_case):
                     yield from _bound_names(child.body)
                 else:
-                    names = (n for n in ast.walk(child) if isinstance(n, ast.Name))
-                    yield from (n.id for n in names if isinstance(n.ctx, ast.Store))
+                    yield from _stored_names(child)
+
+
+def _stored_names(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that a part of a statement binds."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Store):
+                yield node.id
+            continue
+        for value in vars(node).values():
+            if type(value) is list:
+                pending.extend([child for child in value if isinstance(child, ast.AST)])
+            elif type(value) is ast.Name or type(value) in _INNER:
+                pending.append(value)
 
 
 def _public(tree: ast.Module) -> tuple[str, ...]:

@@ -5,15 +5,14 @@
 # %% ../../nbs/lib/runs/79_following.ipynb #0e0cd144
 from __future__ import annotations
 
-import contextlib
-import gc
 import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
+from ..core.collector import uncollected
 from ..core.locks import is_free
 from ..errors import RecordError
 from .annotations import Annotations
@@ -94,7 +93,7 @@ class Following:
 
     def _read(self, runs: Sequence[str]) -> None:
         """Put `runs` into the table as they are now."""
-        with _uncollected():
+        with uncollected():
             for start in range(0, len(runs), _BATCH):
                 batch = runs[start : start + _BATCH]
                 entries = [entry for run in batch if (entry := entry_of(self._store, run))]
@@ -118,18 +117,6 @@ class Following:
         """Return the runs that the table has as waiting or running and whose process is gone."""
         runs = self.table.running()
         return [run for run in runs if is_free(self._store.folder_of(run) / LOCK)]
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Make no search for garbage: a million values that all are needed take a sixth longer so."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def make_tables(connection: sqlite3.Connection) -> None:

@@ -109,15 +109,14 @@ REFUSED = 70
 """Exit code of a kernel that was not adopted."""
 
 
-def be_spare(control: socket.socket, folder: str, loaded: Loaded) -> None:
+def be_spare(control: socket.socket, folder: str, loaded: Loaded, libraries: Libraries) -> None:
     """Be a kernel that waits in `folder` until `control` says whose it is; never returns."""
-    code, server_log, libraries = REFUSED, os.dup(2), None
+    code, server_log = REFUSED, os.dup(2)
     try:
         for name in loaded.not_installed:
             del sys.modules[name]
         os.setsid()
         freshen()
-        libraries = Libraries(loaded)
         app = _prepare(folder)
         request, (asker, lifeline, *streams) = receive(control)
         connection = socket.socket(fileno=asker)
@@ -247,10 +246,10 @@ def _log_to(*files: int) -> int:
     return place
 
 
-def _leave(code: int, folder: str, libraries: Libraries | None) -> None:
+def _leave(code: int, folder: str, libraries: Libraries) -> None:
     """End this forked process as the interpreter ends: threads first, then exit handlers."""
     learnt: list[str] = []
-    if code == 0 and libraries is not None:
+    if code == 0:
         with contextlib.suppress(BaseException):
             threading._shutdown()  # type: ignore[attr-defined]
         with contextlib.suppress(BaseException):

@@ -10,14 +10,15 @@ import sys
 from itertools import islice
 from typing import Any
 
-from .preload import Loaded
+from .likeness import renew
+from .preload import Loaded, is_loaded, is_of_environment
 from .shelf import Shelf
 from .snapshot import environment_folders, file_of, is_installed
 from .variables import differing
 
 
 class Libraries:
-    """The libraries of this process, a fork of the one that has `loaded` them."""
+    """The libraries of the process that has `loaded` them, and of its forks."""
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
@@ -25,9 +26,15 @@ class Libraries:
         self._settings_file = _settings_file(sys.modules.get("matplotlib"))
         self._known = 0
         self._shelf = Shelf(loaded.base.needs.modules, self._given)
-        self._names = frozenset(sys.modules) - loaded.base.own
+        self._names = frozenset(sys.modules) - loaded.base.own - set(loaded.not_installed)
         self._shelf.put_away([name for name in sys.modules if name in self._names])
         self._shelf.unbind()
+
+    def lack(self, name: str) -> bool:
+        """Return whether `name` may be an installed module that is not loaded yet."""
+        if is_loaded(name, lambda each: sys.modules.get(each) or self._shelf.get(each)):
+            return False
+        return name.partition(".")[0] in self._loaded.tops or is_of_environment(name)
 
     def settle(self) -> None:
         """Note what is there before the first cell."""
@@ -45,19 +52,20 @@ class Libraries:
             os.environ.setdefault(name, value)
             if self._environ is not None:
                 self._environ[name] = os.environ[name]
+        renew(names)
         if "matplotlib" in names:
             _reread_settings(sys.modules["matplotlib"], self._settings_file)
 
     def learnt(self) -> list[str]:
         """Return the modules that libraries had yet to load since the first cell."""
-        names = list(islice(reversed(sys.modules), max(0, len(sys.modules) - self._known)))
+        late = islice(reversed(sys.modules), max(0, len(sys.modules) - self._known))
+        names = [name for name in late if name not in self._names]
         folders = environment_folders() if names else ()
         files = {name: file_of(module) for name in names if (module := sys.modules.get(name))}
         return [
             name
             for name in reversed(files)
             if is_installed(files[name] or "", folders)
-            and name not in self._names
             and "." in name
             and name.partition(".")[0] in self._loaded.tops
         ]

@@ -13,14 +13,14 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .state import proc_self
 
 # %% auto #0
-__all__ = ['CGROUPS', 'USUAL', 'put_on', 'put_on_environ', 'are_alike', 'freshen', 'reseed']
+__all__ = ['CGROUPS', 'USUAL', 'put_on', 'put_on_environ', 'are_alike', 'freshen', 'reseed', 'renew']
 
 # %% ../../nbs/lib/warm/31_likeness.ipynb #84ab1664
 CGROUPS = Path("/sys/fs/cgroup")
@@ -145,9 +145,21 @@ def freshen() -> None:
 def reseed() -> None:
     """Seed by chance what a new process seeds by chance."""
     random.seed()
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None:
-        process.current_process().authkey = os.urandom(32)
+    renew(_RENEWED.keys() & sys.modules.keys())
+
+
+def renew(names: Iterable[str]) -> None:
+    """Let those modules of `names` that draw something by chance when they load draw it now."""
+    for name in _RENEWED.keys() & names:
+        _RENEWED[name](sys.modules[name])
+
+
+def _new_key(process: Any) -> None:
+    """Give this process a key of its own for connections to its children."""
+    process.current_process().authkey = os.urandom(32)
+
+
+_RENEWED: Mapping[str, Callable[[Any], None]] = {
+    "numpy.random": lambda numpy_random: numpy_random.seed(),
+    "multiprocessing.process": _new_key,
+}

@@ -25,7 +25,7 @@ from .snapshot import environment_folders, file_of, is_installed
 from .variables import reads_noted
 
 # %% auto #0
-__all__ = ['NOT_A_MODULE', 'TOO_LONG', 'ROUND_SECONDS', 'is_of_environment', 'is_missing', 'projects_modules',
+__all__ = ['NOT_A_MODULE', 'TOO_LONG', 'ROUND_SECONDS', 'is_of_environment', 'is_loaded', 'projects_modules',
            'ZMQInteractiveShell', 'session_stood_in', 'objection', 'import_noted', 'Loaded']
 
 # %% ../../nbs/lib/warm/35_preload.ipynb #aac85f71
@@ -45,12 +45,11 @@ def is_of_environment(name: str) -> bool:
     return bool(places) and all(is_installed(str(place), folders) for place in places)
 
 
-def is_missing(name: str) -> bool:
-    """Return whether `name` may be an installed module that is not imported yet."""
+def is_loaded(name: str, find: Callable[[str], Any] = sys.modules.get) -> bool:
+    """Return whether `name` is a module that `find` knows, or what such a module holds."""
     parent, _, leaf = name.rpartition(".")
     # not `hasattr`, which would make a lazy package import the module here, untried
-    known = name in sys.modules or leaf in getattr(sys.modules.get(parent), "__dict__", ())
-    return not known and is_of_environment(name)
+    return find(name) is not None or leaf in getattr(find(parent), "__dict__", ())
 
 
 def projects_modules() -> tuple[str, ...]:

@@ -21,13 +21,13 @@ from .demand import Demand
 from .folder import hold, tidy
 from .forking import unsafe_to_fork
 from .kernel import REFUSED, be_spare
+from .libraries import Libraries
 from .loop import Loop, adopt_orphans, die_with_parent, own_children
 from .place import KERNEL_FOLDER, KERNELS
 from mlops_nb.warm.preload import (
     NOT_A_MODULE,
     TOO_LONG,
     Loaded,
-    is_missing,
 )
 from .snapshot import Snapshot
 from .variables import mattering
@@ -67,6 +67,7 @@ class Zygote(Loop):
         self._snapshot = Snapshot.of_modules(sys.modules, loaded.base.needs.marks)
         loaded.note_places()
         self._trouble = unsafe_to_fork()
+        self._libraries = Libraries(loaded)
         self._children: dict[int, Child] = {}
         self._uses, self._unused, self.outdated = 0, 0, False
         self._demand = Demand(time.monotonic())
@@ -142,6 +143,7 @@ class Zygote(Loop):
         """Load what was added to the list of wanted modules; return whether anything was."""
         names = self._loaded.untried(read_list(self._folder))
         if names:
+            self._libraries.show()
             slow = self._loaded.load(names, QUICK_SECONDS)
             if slow:
                 with self.out_of_the_way():
@@ -149,6 +151,7 @@ class Zygote(Loop):
             self._loaded.note_places()
             self._snapshot.add(sys.modules, self._loaded.base.needs.marks)
             self._trouble = unsafe_to_fork()
+            self._libraries = Libraries(self._loaded)
             self._freeze()
             self._discard(spare)
         return bool(names)
@@ -172,6 +175,7 @@ class Zygote(Loop):
             os.kill(child.pid, signal.SIGKILL)
         while self._children:
             self._wait_for(-1)
+        self._libraries.show()  # the interpreter ends as it does with them
 
     def _hand_over(self, connection: socket.socket, request: Message, files: list[int]) -> None:
         """Give a kernel to the asker."""
@@ -205,7 +209,7 @@ class Zygote(Loop):
                 if pid == 0:
                     try:
                         self._close_others(asker, files)
-                        be_spare(theirs, folder, self._loaded)
+                        be_spare(theirs, folder, self._loaded, self._libraries)
                     finally:
                         os._exit(REFUSED)
         except OSError:
@@ -266,7 +270,8 @@ class Zygote(Loop):
 
     def _learn(self, imports: Iterable[str]) -> None:
         """Note modules that a notebook imports and that are not loaded yet."""
-        new = [name for name in imports if name not in self._loaded.refused and is_missing(name)]
+        refused = self._loaded.refused
+        new = [name for name in imports if name not in refused and self._libraries.lack(name)]
         self._list_has_grown = extend_list(self._folder, new) or self._list_has_grown
 
     def _status(self) -> Message:
