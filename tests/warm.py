@@ -81,7 +81,7 @@ class Warm:
 @contextmanager
 def warm_server(
     *names: str,
-    idle: float = 300.0,
+    idle: float = 1800.0,
     path: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[Warm]:
