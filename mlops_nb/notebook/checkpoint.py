@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .agent import tool_source
+from .allowance import Allowance
 from mlops_nb.notebook.basis import (
     Basis,
     Late,
@@ -35,46 +36,13 @@ from .kernel import Kernel
 from .outcome import Ending
 
 # %% auto #0
-__all__ = ['SHARE', 'UNLIMITED', 'CHECKPOINT_BYTES', 'Value', 'Allowance', 'Refused', 'Stopped', 'Keeper']
+__all__ = ['CHECKPOINT_BYTES', 'Value', 'Refused', 'Stopped', 'Keeper']
 
-# %% ../../nbs/lib/notebook/89_checkpoint.ipynb #428e7096
-SHARE = 0.1
-"""How much of the time worked since the last checkpoint a new one may take."""
-UNLIMITED = 3600.0
-"""What saving may take where somebody wants a checkpoint after every cell."""
+# %% ../../nbs/lib/notebook/89_checkpoint.ipynb #ae05d8e7
 CHECKPOINT_BYTES = 4 * 2**30
 Value = TypeVar("Value")
 
 
-class Allowance:
-    """How long saving may take now, by what was worked and spent since the last checkpoint."""
-
-    def __init__(self, seconds: float) -> None:
-        self._least = seconds
-        self._worked = self._since = self._spent = self._refused = 0.0
-
-    def work(self, seconds: float) -> None:
-        """Count time that cells have taken."""
-        self._worked += seconds
-        self._since += seconds
-
-    @property
-    def seconds(self) -> float:
-        """What saving may take now; 0 if nothing is due."""
-        if not self._least:
-            return UNLIMITED
-        allowed = SHARE * self._worked - self._spent
-        return allowed if self._since >= self._least and allowed >= 2 * self._refused else 0.0
-
-    def spend(self, seconds: float, *, saved: bool) -> None:
-        """Count time that saving has taken."""
-        if saved:
-            self._worked = self._spent = self._refused = 0.0
-        else:
-            self._spent, self._refused = self._spent + seconds, seconds
-        self._since = 0.0
-
-# %% ../../nbs/lib/notebook/89_checkpoint.ipynb #ae05d8e7
 class Refused(Exception):
     """Why there is no checkpoint."""
 

@@ -442,11 +442,11 @@ def test_a_state_that_is_too_big_or_takes_too_long_is_not_saved(
     big = Book(tmp_path, ["x = bytearray(4_000_000)", FAILS])
     big.fail()
     assert big.plan().reason == "it has more than 2,000,000 bytes"
-    monkeypatch.setattr("mlops_nb.notebook.checkpoint.UNLIMITED", 0.001)
+    monkeypatch.setattr("mlops_nb.notebook.allowance.UNLIMITED", 0.001)
     big.fail()
     assert big.plan().reason == "saving takes too long for what it would save"
     slow = "import time\nclass S:\n    def __reduce__(self):\n        time.sleep(600)\ns = S()"
-    monkeypatch.setattr("mlops_nb.notebook.checkpoint.UNLIMITED", 2.0)
+    monkeypatch.setattr("mlops_nb.notebook.allowance.UNLIMITED", 2.0)
     big.cells = [slow, FAILS]
     big.fail()
     assert big.plan().reason == "saving takes too long for what it would save"

@@ -1,4 +1,4 @@
-"""A checkpoint costs a tenth at most, and what it holds of the outputs comes back."""
+"""What a checkpoint holds of the outputs comes back."""
 
 from __future__ import annotations
 
@@ -8,38 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mlops_nb.errors import UsageError
 from mlops_nb.notebook.basis import Late
-from mlops_nb.notebook.checkpoint import Allowance
 from mlops_nb.notebook.copies import TooMuch, copy_outputs, put_outputs_back
 from mlops_nb.pipeline.attempts import grounds, wanted
-
-steps = st.lists(st.tuples(st.floats(0, 100), st.booleans(), st.floats(0, 1)), max_size=40)
-
-
-@given(steps)
-def test_saving_takes_a_tenth_of_the_time_worked_at_most(
-    steps: list[tuple[float, bool, float]],
-) -> None:
-    allowance, worked, spent = Allowance(5.0), 0.0, 0.0
-    for seconds, saved, share in steps:
-        allowance.work(seconds)
-        worked += seconds
-        if allowance.seconds:
-            cost = allowance.seconds * (share if saved else 1.0)
-            allowance.spend(cost, saved=saved)
-            spent += cost
-    assert spent <= worked / 10 + 1e-6
-
-
-def test_short_cells_never_pay() -> None:
-    allowance = Allowance(5.0)
-    allowance.work(4.9)
-    assert not allowance.seconds
-
 
 FOREVER = time.monotonic() + 3600
 
