@@ -15,94 +15,20 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable, Set
-from pathlib import Path
 from typing import Any
 
-from ipykernel.kernelapp import IPKernelApp
-from traitlets.config import Config
-
+from .application import SpareApp
 from .libraries import Libraries
 from .lifeline import tie
 from .likeness import freshen, put_on, reseed
 from .loop import adopt_orphans, die_with_parent
 from .preload import Loaded
-from .snapshot import Snapshot
 from .variables import differing
 from .wanted import extend_list
 from .wire import Message, receive, send
 
 # %% auto #0
-__all__ = ['REFUSED', 'SpareApp', 'be_spare', 'stood_in_for']
-
-# %% ../../nbs/lib/warm/47_kernel.ipynb #6aab5c99
-class SpareApp(IPKernelApp):
-    """IPython's kernel application, which waits to be adopted before it is complete."""
-
-    settled = False
-    settings: Snapshot
-
-    @property
-    def channels(self) -> dict[str, int]:
-        """The number of the socket of each channel."""
-        return dict(self._ports)
-
-    def parse_command_line(self, argv: Any = None) -> None:
-        """Take the arguments as settings; there is nobody who could ask for help."""
-        self.update_config(Config(argv))
-
-    def load_config_file(self, *arguments: Any, **options: Any) -> None:
-        """Load IPython's settings, and note what they are taken from."""
-        self.settings = Snapshot(_settings_of(self))
-        super().load_config_file(*arguments, **options)  # type: ignore[no-untyped-call]
-
-    def init_poller(self) -> None:
-        """Poll no parent: the lifeline is surer."""
-
-    def write_connection_file(self, **options: Any) -> None:
-        """Write nothing: whoever adopts the kernel has a connection file of their own."""
-
-    def init_path(self) -> None:
-        """Wait with the import path."""
-        if self.settled:
-            super().init_path()  # type: ignore[no-untyped-call]
-
-    def init_gui_pylab(self) -> None:
-        """Wait with the figures' backend."""
-        if self.settled:
-            super().init_gui_pylab()  # type: ignore[no-untyped-call]
-
-    def init_extensions(self) -> None:
-        """Wait with extensions."""
-        if self.settled:
-            super().init_extensions()  # type: ignore[no-untyped-call]
-
-    def init_code(self) -> None:
-        """Wait with start-up files."""
-        if self.settled:
-            super().init_code()  # type: ignore[no-untyped-call]
-
-    def settle(self, request: Message) -> None:
-        """Become the kernel of whoever sent `request`."""
-        sys.argv = list(request["argv"])
-        self.settled = True
-        self.connection_file = request["connection_file"]
-        self.session.key = request["key"].encode()
-        if request["history"] is not None:
-            _keep_history(self.shell, request["history"])
-        shell: Any = self.shell
-        shell.init_environment()  # what kernels set for pagers and colours
-        for step in (self.init_path, self.init_gui_pylab, self.init_extensions, self.init_code):
-            step()
-        sys.stdout.flush()
-        sys.stderr.flush()
-
-
-def _keep_history(shell: Any, file: str) -> None:
-    """Let the shell keep the history of commands after all, in `file` or where it usually does."""
-    shell.config.HistoryManager.enabled = True
-    if file:
-        shell.config.HistoryManager.hist_file = file
-    shell.init_history()
+__all__ = ['REFUSED', 'be_spare', 'stood_in_for']
 
 # %% ../../nbs/lib/warm/47_kernel.ipynb #423b061d
 REFUSED = 70
@@ -181,22 +107,6 @@ def _end_input() -> None:
     os.close(write)
     os.dup2(read, 0)
     os.close(read)
-
-
-def _settings_of(app: Any) -> set[str]:
-    """Return the files that IPython's settings come from, or would if they were there.
-
-    What stands beside them counts as well, since one file may load another.
-    """
-    names = {Path(name).stem for name in ("ipython_config.py", *app.config_files)}
-    found = {str(Path(at, name)) for at in app.config_file_paths for name in _spelled(names)}
-    beside = (Path(at).glob(kind) for at in app.config_file_paths for kind in ("*.py", "*.json"))
-    return found | {str(path) for paths in beside for path in paths}
-
-
-def _spelled(names: Iterable[str]) -> set[str]:
-    """Return the names of files that settings called `names` may lie in."""
-    return {f"{name}{ending}" for name in names for ending in (".py", ".json")}
 
 
 def _adopt(app: Any, request: Message, loaded: Loaded) -> str:
