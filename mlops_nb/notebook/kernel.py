@@ -32,10 +32,11 @@ from .limits import GUARD_SECONDS, MemoryGuard
 from .outcome import Ending
 from .resources import OomCounter
 from .waiting import done_or_stopped, end_of, let_go
+from ..warm.command import is_ipykernel
 from ..warm.folder import HeldFolder
 from ..warm.place import sockets_fit
 from ..warm.process import UNKNOWN_STATUS
-from ..warm.provisioner import WarmProvisioner, is_ipykernel
+from ..warm.provisioner import WarmProvisioner
 
 INTERRUPT_SECONDS = 3.0
 """How long an interrupted cell may take to raise before the kernel is killed."""

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import os
-import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -21,6 +18,7 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from ..errors import UsageError
 from .client import start_server
+from .command import history, is_ipykernel, launcher_file, not_ours
 from .folder import HeldFolder
 from .lifeline import Lifeline
 from .place import KERNELS, make_private, server_folder, sockets_fit, why_off
@@ -30,38 +28,7 @@ from .wanted import extend_list
 from .wire import ANSWER_SECONDS, Message, receive, refuse_stranger, send
 
 # %% auto #0
-__all__ = ['LAUNCHER', 'HISTORY_OFF', 'HISTORY_IN_MEMORY', 'ADOPTION_SECONDS', 'NO_SERVER', 'Result', 'GLANCE_SECONDS',
-           'is_ipykernel', 'not_ours', 'same_environment', 'WarmProvisioner']
-
-# %% ../../nbs/lib/warm/60_provisioner.ipynb #28bd2162
-LAUNCHER = "ipykernel_launcher"
-HISTORY_OFF = "--HistoryManager.enabled=False"
-HISTORY_IN_MEMORY = "--HistoryManager.hist_file=:memory:"  # as nbclient has it
-
-
-def is_ipykernel(command: Sequence[str]) -> bool:
-    """Return whether `command` starts IPython's kernel."""
-    return any("ipykernel" in word for word in command)
-
-
-def not_ours(command: Sequence[str]) -> str:
-    """Return why the zygote cannot stand in for `command`, or an empty text."""
-    if os.path.realpath(shutil.which(command[0]) or "") != os.path.realpath(sys.executable):
-        return "another interpreter"
-    if not same_environment(command[0]):
-        return "another environment"
-    words = [word for word in command[1:] if word not in (HISTORY_OFF, HISTORY_IN_MEMORY)]
-    if words[:2] != ["-m", LAUNCHER] or words[2:3] != ["-f"] or len(words) != 4:
-        return "other arguments than usual"
-    return ""
-
-
-def same_environment(executable: str) -> bool:
-    """Return whether `executable` lies in the same virtual environment as this interpreter."""
-    found = shutil.which(executable) or executable
-    return os.path.dirname(os.path.abspath(found)) == os.path.dirname(
-        os.path.abspath(sys.executable)
-    )
+__all__ = ['ADOPTION_SECONDS', 'NO_SERVER', 'Result', 'GLANCE_SECONDS', 'WarmProvisioner']
 
 # %% ../../nbs/lib/warm/60_provisioner.ipynb #d8c8ffaa
 ADOPTION_SECONDS = 20.0
@@ -169,9 +136,9 @@ class WarmProvisioner(LocalProvisioner):
         environ = {**(kwargs.get("env") or os.environ), "JPY_PARENT_PID": str(os.getpid())}
         request = {
             "do": "kernel",
-            "argv": [_launcher_file(), *command[3:]],
+            "argv": [launcher_file(), *command[3:]],
             "key": self.connection_info["key"].decode(),
-            "history": _history(command),
+            "history": history(command),
             "connection_file": manager.connection_file,
             "imports": list(self.imports),
             "variables": list(self.variables),
@@ -229,19 +196,6 @@ def _note_for_later(imports: Sequence[str]) -> None:
     with contextlib.suppress(OSError):
         make_private(server_folder())
         extend_list(server_folder(), imports)
-
-
-def _history(command: Sequence[str]) -> str | None:
-    """Return where history is kept: nowhere, in a named file, or (empty) where it usually is."""
-    if HISTORY_OFF in command:
-        return None
-    return ":memory:" if HISTORY_IN_MEMORY in command else ""
-
-
-def _launcher_file() -> str:
-    """Return what `sys.argv[0]` is in a kernel that was started as usual."""
-    spec = importlib.util.find_spec(LAUNCHER)
-    return str(spec.origin) if spec else LAUNCHER
 
 
 def _output_files(kwargs: Mapping[str, Any], close: contextlib.ExitStack) -> list[int]:

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from mlops_nb.errors import UsageError
 from mlops_nb.warm.base import Base
 from mlops_nb.warm.client import IDLE, ColdStart, idle_seconds, run_warm, start_server
+from mlops_nb.warm.command import LAUNCHER, is_ipykernel, not_ours
 from mlops_nb.warm.demand import MOST_SPARE, Demand
 from mlops_nb.warm.forking import forked
 from mlops_nb.warm.lifeline import Lifeline
@@ -39,7 +40,7 @@ from mlops_nb.warm.place import (
 )
 from mlops_nb.warm.preload import Loaded, objection
 from mlops_nb.warm.process import UNKNOWN_STATUS, AdoptedProcess
-from mlops_nb.warm.provisioner import LAUNCHER, _aside, is_ipykernel, not_ours
+from mlops_nb.warm.provisioner import _aside
 from mlops_nb.warm.server import run_command
 from mlops_nb.warm.shelf import Shelf, _Loader
 from mlops_nb.warm.snapshot import Snapshot
