@@ -14,14 +14,15 @@ from ..core.project import Project
 from ..errors import PipelineError
 from ..notebook.stage import Stage, read_stages
 from .closure import ProjectCode
+from .differing import differing_stages, out_of_step
 from .fingerprint import module_roots
 from .graph import graph, port_paths, reads
-from .merge import LISTS, Body, entry_path, merge
+from .merge import Body, merge
 from .yamledit import read_yaml, rewrite
 
 # %% auto #0
-__all__ = ['refuse_unseen', 'rendered', 'render', 'differences', 'differing_entry', 'refuse_differing_entry', 'out_of_step',
-           'SyncResult', 'sync']
+__all__ = ['refuse_unseen', 'rendered', 'render', 'differences', 'differing_entry', 'refuse_differing_entry', 'SyncResult',
+           'sync']
 
 # %% ../../nbs/lib/pipeline/45_dvcyaml.ipynb #483e5363
 def _plan_body(project: Project, stages: Sequence[Stage], code: ProjectCode | None) -> Body:
@@ -155,7 +156,7 @@ def differences(
     """
     current = read_yaml(_read(project) or "", "dvc.yaml")
     wanted = rendered(project, stages, code)
-    return tuple(_differing_stages(current, merge(current, wanted)))
+    return tuple(differing_stages(current, merge(current, wanted)))
 
 
 def differing_entry(project: Project, stage: Stage) -> tuple[str, ...] | None:
@@ -174,7 +175,7 @@ def differing_entry(project: Project, stage: Stage) -> tuple[str, ...] | None:
     present = ((current or {}).get("stages") or {}).get(stage.name)
     if present is None:
         return None
-    return tuple(_differing_stages({"stages": {stage.name: present}}, alone))
+    return tuple(differing_stages({"stages": {stage.name: present}}, alone))
 
 
 def refuse_differing_entry(project: Project, stage: Stage) -> None:
@@ -182,15 +183,6 @@ def refuse_differing_entry(project: Project, stage: Stage) -> None:
     found = differing_entry(project, stage)
     if found:
         raise out_of_step(found)
-
-
-def out_of_step(found: Sequence[str]) -> PipelineError:
-    """Return the error that names the first differences of `found`."""
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return PipelineError(
-        f"dvc.yaml is out of step with the notebooks: {', '.join(found[:3])}{more}",
-        hint="run `mlops-nb pipeline sync`",
-    )
 
 
 @dataclass(frozen=True)
@@ -228,39 +220,3 @@ def _read(project: Project) -> str | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise PipelineError(f"dvc.yaml: cannot be read ({error})", hint="restore it") from error
-
-
-def _differing_stages(current: Any, wanted: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the differences between two values of `dvc.yaml`."""
-    present = (current or {}).get("stages") or {}
-    for name in present:
-        if name not in wanted["stages"]:
-            yield f"stage `{name}` has no notebook any more"
-    for name, body in wanted["stages"].items():
-        if name not in present:
-            yield f"stage `{name}` is missing ({body['cmd']})"
-        elif present[name] != body:
-            yield from _differing_keys(name, present[name], body)
-
-
-def _differing_keys(name: str, current: Body, wanted: Body) -> Iterator[str]:
-    """Yield the differences between two bodies of stage `name`."""
-    found = False
-    for key in ("cmd", "params", *LISTS):
-        was, now = current.get(key) or [], wanted.get(key) or []
-        if was != now:
-            found = True
-            was, now = ([value] if isinstance(value, str) else value for value in (was, now))
-            for sign, entries, others in (("lacks", now, was), ("still has", was, now)):
-                for entry in entries:
-                    if entry not in others:
-                        yield f"{name}.{key} {sign} {_shown(entry)}"
-    if not found:
-        yield f"{name}.meta does not note which entries are the ports'"
-
-
-def _shown(entry: Any) -> str:
-    """Return an entry on one line."""
-    if isinstance(entry, dict) and isinstance(entry.get(entry_path(entry)), list):
-        return f"{entry_path(entry)}: {', '.join(map(str, entry[entry_path(entry)]))}"
-    return str(entry_path(entry))

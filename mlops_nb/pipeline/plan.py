@@ -17,7 +17,8 @@ from ..core.project import Project
 from ..errors import PipelineError
 from ..notebook.stage import Stage, read_stages
 from .closure import ProjectCode
-from .dvcyaml import differences, out_of_step, refuse_unseen
+from .differing import out_of_step
+from .dvcyaml import differences, refuse_unseen
 from .fingerprint import code_fingerprints
 from .lock import locked_code, read_lock
 
