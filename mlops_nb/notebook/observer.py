@@ -10,17 +10,16 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from ..core.states import State
 from ..errors import JournalLost, UnwritablePath
 from .capture import Capture
-from .course import Course
+from .chronicle import Chronicle
 from .event import Event, Watch
 from .files import FileUse
-from .journal import JOURNAL, VERSION, Entry, Journal
+from .journal import Entry
 from .outcome import Ending, Outcome
 from .outputs import OutputFilter, Said
 from .prepare import Prepared
@@ -54,25 +53,18 @@ class Observer:
         self.nb, self.capture = nb, capture
         self._folder, self._redactor, self._watch = folder, redactor, watch
         self._remains = Remains(folder, redactor)
-        self._clock, self._cell_clock = time.monotonic(), 0.0
+        self._cell_clock = 0.0
         self._meter: Meter | None = None
-        self._lost: UnwritablePath | None = None
         self._filter = OutputFilter(redactor)
-        self._journal = Journal(folder / JOURNAL)
-        began = {
-            "entry": "began",
-            "at": 0.0,
-            "version": VERSION,
-            "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        told = {
             "notebook": prepared.where,
             "kernel": kernel,
             "node": redactor.notebook(prepared.notebook),
             "numbers": prepared.numbers,
             "titles": [redactor.text(title) for title in prepared.titles],
-            **facts,
         }
-        self._journal.append(began)
-        self._course = Course(began, nb)
+        self._chronicle = Chronicle(folder, nb, told | facts)
+        self._course, self._note = self._chronicle.course, self._chronicle.note
 
     def autosave_cell(self) -> None:
         """Do nothing: what papermill's client would have saved is in the journal."""
@@ -152,20 +144,9 @@ class Observer:
         UnwritablePath
             If the journal could not be written any more: nothing would be left of what follows.
         """
-        if self._lost:
-            raise self._lost
+        self._chronicle.refuse_loss()
         if self._meter:
             self._meter.sample()
-
-    def _note(self, kind: str, **facts: Any) -> None:
-        """Write an entry down, and learn from it."""
-        entry = {"entry": kind, "at": round(time.monotonic() - self._clock, 3), **facts}
-        self._course.take(entry)
-        if not self._lost:
-            try:
-                self._journal.append(entry)
-            except UnwritablePath as error:
-                self._lost = error  # the next tick says so; a kernel's message is no place to
 
     @property
     def files(self) -> Sequence[FileUse]:
@@ -207,16 +188,14 @@ class Observer:
         cells = self._course.cells
         cell, position = cells[index], list(cells).index(index) + 1
         title, took = self._course.prepared.titles[index], cell.wall_seconds
-        event = Event(
-            kind, cell.number, position, len(cells), title, cell.state, took, cell.resumed
-        )
-        self._watch(event)
+        there = (position, len(cells), title, cell.state, took, cell.resumed)
+        self._watch(Event(kind, cell.number, *there))
 
     def give_up(self, why: UnwritablePath) -> JournalLost:
         """Stop with what cannot be written, the journal or another file; return the error."""
-        if not self._lost:  # then the journal can tell what happened to the other file
+        if not self._chronicle.lost:  # then the journal can tell what happened to the other file
             self._last_word(Ending("error", why.what, type(why).__name__, why.what), None)
-        self._journal.close()
+        self._chronicle.close()
         course = self._course
         cell = course.prepared.numbers[course.current] if course.current is not None else None
         return JournalLost(course.prepared.where, cell, why, self._folder)
@@ -227,7 +206,7 @@ class Observer:
         with contextlib.suppress(Exception):  # what led here matters more
             state: State = "cancelled" if isinstance(why, KeyboardInterrupt) else "error"
             self._last_word(Ending(state, f"{name}: {why}", name, str(why)), None)
-        self._journal.close()
+        self._chronicle.close()
 
     def close(self, ending: Ending, report: Path, log: str, *, partial: bool = False) -> Outcome:
         """Write everything down for the last time.
@@ -246,11 +225,10 @@ class Observer:
             self.cell_ended(course.running, ending)
         place = self._remains.write_report(course, ending, report, log, partial=partial)
         self._last_word(ending, place)
-        if self._lost:
-            raise self._lost
+        self._chronicle.refuse_loss()
         outcome = course.outcome()
         self._remains.write_outcome(outcome)
-        self._journal.close()
+        self._chronicle.close()
         return outcome
 
     def _last_word(self, ending: Ending, report: Path | None) -> None:
