@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
-import mmap
 import os
 import socket
 import threading
@@ -16,21 +15,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from . import tracer
+from . import seccomp, tracer
 from .agent import packed
 from .files import FileUse, beginnings, environment_places, holds
 from .ledger import Ledger, Open, state_of
 from .listener import Heard, Listener
 from .syscalls import Machine, program, this_machine
-from .tracer import LOG, MARK_BYTES, MARKS
+from .traces import Marks, read_log
 from ..warm.wire import peer, refuse_stranger
 
 # %% auto #0
-__all__ = ['Level', 'SWITCH', 'TRACER', 'CALL_SECONDS', 'DESCRIPTORS', 'wanted', 'Marks', 'read_log', 'Capture']
+__all__ = ['Level', 'SWITCH', 'SECCOMP', 'TRACER', 'CALL_SECONDS', 'DESCRIPTORS', 'wanted', 'Capture']
 
 # %% ../../nbs/lib/notebook/77_capture.ipynb #3a231a11
 Level = Literal["full", "python only", "off"]
 SWITCH = "MLOPS_NB_CAPTURE"
+SECCOMP = packed(inspect.getsource(seccomp))
 TRACER = packed(inspect.getsource(tracer))
 CALL_SECONDS = 30.0
 """How long the kernel may take until it has told who it is."""
@@ -48,42 +48,6 @@ def wanted(environ: Mapping[str, str]) -> tuple[Level, str]:
     if this_machine() is None:
         return "python only", "needs Linux on x86-64 or ARM"
     return "full", ""
-
-# %% ../../nbs/lib/notebook/77_capture.ipynb #c02e6e4f
-class Marks:
-    """What the kernel says of where it is, in the file at `path`."""
-
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), MARK_BYTES, access=mmap.ACCESS_READ)
-
-    def line(self, raw: bytes) -> int:
-        """Return the line that opens the file `raw`, 0 if no cell does."""
-        statement, line, length = MARKS.unpack_from(self._map)
-        announced = self._map[MARKS.size : MARKS.size + length]
-        return int(line if statement and announced == raw else statement)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._map.close()
-
-
-def read_log(path: Path, start: int) -> tuple[list[Open], int, int]:
-    """Return what Python has opened according to the file at `path`.
-
-    It is read from `start`; where to go on is returned too, and how many opens found no room.
-    """
-    opens: list[Open] = []
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return opens, start, 0
-    used, lost = LOG.unpack_from(data)
-    for text in data[LOG.size + start : LOG.size + used].splitlines():
-        with contextlib.suppress(ValueError, TypeError, LookupError):  # two may write at once
-            name, flags, line, before = json.loads(text)
-            opens.append(Open(name, flags, line, (before[0], before[1]) if before else None))
-    return opens, used, lost
 
 # %% ../../nbs/lib/notebook/77_capture.ipynb #e6dcd24b
 class Capture:
@@ -121,9 +85,10 @@ class Capture:
         machine = this_machine()
         code = program(machine).hex() if machine else ""
         number = machine.seccomp if machine else 0
-        asked = (address, str(folder), only_python, code, number, os.getpid())
+        made = f"own['Filter'](*{(code, number, os.getpid())!r})"
+        asked = f"own['trace']({made}, *{(address, str(folder), only_python)!r})"
         own = "{'__name__': 'mlops_nb'}"
-        return f"(lambda own: (exec({TRACER}, own), own['trace']{asked!r}))({own})"
+        return f"(lambda own: (exec({SECCOMP}, own), exec({TRACER}, own), {asked}))({own})"
 
     def decline(self, reason: str) -> None:
         """Say why the kernel is not asked."""

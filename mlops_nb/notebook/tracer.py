@@ -5,24 +5,22 @@
 # %% ../../nbs/lib/notebook/67_tracer.ipynb #887eaa5a
 from __future__ import annotations
 
-import array
-import ctypes
-import errno
 import json
 import mmap
 import os
-import signal
 import socket
 import stat
 import struct
 import sys
 import sysconfig
 import tempfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlops_nb.notebook.seccomp import Filter
 
 # %% auto #0
-__all__ = ['MARKS', 'MARK_BYTES', 'LOG', 'LOG_BYTES', 'Reply', 'mapped', 'Lines', 'Log', 'watch_opens', 'allow_reader',
-           'install_filter', 'own_facts', 'trace']
+__all__ = ['MARKS', 'MARK_BYTES', 'LOG', 'LOG_BYTES', 'Reply', 'mapped', 'Lines', 'Log', 'watch_opens', 'own_facts', 'trace']
 
 # %% ../../nbs/lib/notebook/67_tracer.ipynb #5cec7dab
 MARKS = struct.Struct("=IIH")  # first line of the statement, line of the open, length of its path
@@ -149,43 +147,6 @@ def watch_opens(lines: Lines, log: Log | None, skipped: tuple[str, ...]) -> None
 
     sys.addaudithook(hook)
 
-# %% ../../nbs/lib/notebook/67_tracer.ipynb #0540c582
-_SET_NO_NEW_PRIVS, _SET_PTRACER = 38, 0x59616D61  # prctl(2)
-_MODE_FILTER, _NEW_LISTENER, _SPEC_ALLOW = 1, 8, 4  # seccomp(2)
-
-
-def allow_reader(pid: int) -> None:
-    """Let process `pid` look into the memory of this one."""
-    ctypes.CDLL(None).prctl(_SET_PTRACER, ctypes.c_ulong(pid), 0, 0, 0)
-
-
-def install_filter(program: bytes, number: int) -> int:
-    """Install a filter by the system call `number`; return the listener that is to be read.
-
-    From here on, every open of this thread waits for whoever has the listener.
-
-    Raises
-    ------
-    OSError
-        If the system does not allow it; nothing has changed then.
-    """
-    library = ctypes.CDLL(None, use_errno=True)
-    code = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
-    flags = ctypes.c_ulong(_NEW_LISTENER | _SPEC_ALLOW)
-
-    def install() -> int:
-        return int(library.syscall(ctypes.c_long(number), _MODE_FILTER, flags, header))
-
-    listener = install()
-    if listener < 0 and ctypes.get_errno() == errno.EACCES:
-        library.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        listener = install()
-    if listener < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
-    return listener
-
 # %% ../../nbs/lib/notebook/67_tracer.ipynb #924e6e0e
 Reply = dict[str, Any]
 
@@ -202,12 +163,10 @@ def own_facts() -> Reply:
     }
 
 
-def trace(
-    address: str, folder: str, only_python: str, program: str, number: int, reader: int
-) -> None:
-    """Let the process `reader`, at the socket `address`, know which files the cells use.
+def trace(opens: Filter, address: str, folder: str, only_python: str) -> None:
+    """Let the runner, at the socket `address`, know which files the cells use.
 
-    Why it is to hear of Python's opens alone is said by `only_python`.
+    It hears of all by `opens`; why it is to hear of Python's alone is said by `only_python`.
     """
     facts, log = own_facts(), None
     with socket.socket(socket.AF_UNIX) as runner:
@@ -215,11 +174,11 @@ def trace(
         runner.connect(address)
         lines = Lines(_shell(), mapped(os.path.join(folder, "marks"), MARK_BYTES))
         if not only_python:
-            allow_reader(reader)
+            opens.allow_reader()
         answer = _say(runner, facts | {"reason": only_python})
         reason = answer["refused"]
         if not reason:
-            reason = _install(runner, program, number)
+            reason = opens.install(runner)
             if reason:
                 _say(runner, {"reason": reason})
     if reason:
@@ -231,21 +190,6 @@ def trace(
 def _shell() -> Any:
     """Return the shell that runs the cells."""
     return __import__("IPython").get_ipython()
-
-
-def _install(runner: socket.socket, program: str, number: int) -> str:
-    """Install the filter for `runner`; return why that is not possible, or an empty text."""
-    code, rights = bytes.fromhex(program), array.array("i", [0])
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        rights[0] = install_filter(code, number)
-        runner.sendmsg([b"F"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-        os.close(rights[0])
-    except OSError as error:
-        return "another seccomp listener" if error.errno == errno.EBUSY else f"seccomp: {error}"
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return ""
 
 
 def _say(runner: socket.socket, message: Reply) -> Reply:

@@ -15,12 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_nb.errors import UsageError
-from mlops_nb.notebook.capture import _reserve_descriptors, read_log, wanted
+from mlops_nb.notebook.capture import _reserve_descriptors, wanted
 from mlops_nb.notebook.files import FileUse, Mode, Places, environment_places
 from mlops_nb.notebook.findings import Declared, Finding, judge, port_name, shown
 from mlops_nb.notebook.ledger import NO_FILE, Ledger, Open, state_of
 from mlops_nb.notebook.syscalls import MACHINES, NOTE, Note, full_path, program
 from mlops_nb.notebook.tracer import LOG
+from mlops_nb.notebook.traces import read_log
 from mlops_nb.warm.client import start_server
 from mlops_nb.warm.standing import start_and_wait
 
@@ -222,7 +223,7 @@ WITHOUT_PRIVILEGES = """
 import ctypes, os, socket, sys, threading
 from mlops_nb.notebook.listener import Listener
 from mlops_nb.notebook.syscalls import program, this_machine
-from mlops_nb.notebook.tracer import allow_reader, install_filter
+from mlops_nb.notebook.seccomp import allow_reader, install_filter
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
     ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, as after a fresh start
@@ -260,7 +261,7 @@ OUTLIVING = """
 import array, os, socket, sys
 from mlops_nb.notebook.listener import Listener
 from mlops_nb.notebook.syscalls import program, this_machine
-from mlops_nb.notebook.tracer import install_filter
+from mlops_nb.notebook.seccomp import install_filter
 machine = this_machine()
 code, (ours, theirs), (told, tell) = program(machine), socket.socketpair(), os.pipe()
 pid = os.fork()
