@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from .base import Base
+from .children import Child, Children
 from .demand import Demand
-from .folder import hold, tidy
 from .forking import unsafe_to_fork
 from .kernel import REFUSED, be_spare
 from .libraries import Libraries
-from .loop import Loop, adopt_orphans, die_with_parent, own_children
-from .place import KERNEL_FOLDER, KERNELS
+from .loop import Loop, adopt_orphans, die_with_parent
+from .place import KERNELS
 from mlops_nb.warm.preload import (
     NOT_A_MODULE,
     TOO_LONG,
@@ -35,28 +32,12 @@ from .wanted import extend_list, read_list, shorten_list
 from .wire import Message, send
 
 # %% auto #0
-__all__ = ['MOST_UNUSED', 'QUICK_SECONDS', 'COMMAND', 'Child', 'Zygote', 'load_listed', 'main']
+__all__ = ['MOST_UNUSED', 'QUICK_SECONDS', 'COMMAND', 'Zygote', 'load_listed', 'main']
 
 # %% ../../nbs/lib/warm/50_zygote.ipynb #404a0865
 MOST_UNUSED = 3
 QUICK_SECONDS = 1.5
 """How long whoever asks for a kernel may wait for others' libraries."""
-
-
-@dataclass
-class Child:
-    """A kernel process: spare as long as it has no owner."""
-
-    pid: int
-    folder: str
-    control: socket.socket
-    owner: socket.socket | None = None
-
-    def close(self) -> None:
-        """Close what leads to it."""
-        self.control.close()
-        if self.owner:
-            self.owner.close()
 
 
 class Zygote(Loop):
@@ -68,7 +49,7 @@ class Zygote(Loop):
         loaded.note_places()
         self._trouble = unsafe_to_fork()
         self._libraries = Libraries(loaded)
-        self._children: dict[int, Child] = {}
+        self._kernels = Children(folder, lambda: self.fork(), self._live)
         self._uses, self._unused, self.outdated = 0, 0, False
         self._demand = Demand(time.monotonic())
         self._list_has_grown = False
@@ -91,31 +72,19 @@ class Zygote(Loop):
 
     def ended(self, pid: int, status: int) -> None:
         """Tell the owner of an ended kernel how it ended."""
-        child = self._children.pop(pid, None)
-        self._kill_orphans()
-        if child is None:
-            return
-        self._count(child, status)
-        self._list_has_grown = True  # perhaps
-        if child.owner:
-            with contextlib.suppress(OSError):
-                send(child.owner, {"status": status})
-        child.close()
-        with contextlib.suppress(OSError):
-            os.killpg(pid, signal.SIGKILL)  # its own children
-        shutil.rmtree(child.folder, ignore_errors=True)
+        child = self._kernels.bury(pid, status)
+        if child is not None:
+            self._count(child, status)
+            self._list_has_grown = True  # perhaps
 
-    def _kill_orphans(self) -> None:
-        """Kill what an ended kernel has left; those of a living one are that one's children."""
-        with contextlib.suppress(OSError):
-            for pid in own_children() - self._children.keys():
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)  # its end is noticed, and its own children then
+    def _live(self, control: socket.socket, folder: str) -> None:
+        """Be a kernel, which has just been forked; never return."""
+        be_spare(control, folder, self._loaded, self._libraries)
 
     def rest(self) -> bool:
         """Keep a kernel spare, or several; start anew, if that is due, while none is in use."""
-        spare = self._spare()
-        if self.outdated and len(spare) == len(self._children):
+        spare = self._kernels.spare()
+        if self.outdated and len(spare) == len(self._kernels):
             self.stop()
             return False
         if self._trouble:
@@ -123,7 +92,7 @@ class Zygote(Loop):
         now = time.monotonic()
         with contextlib.suppress(OSError):  # the next time, perhaps
             if not spare:
-                self._fork_kernel()
+                self._kernels.fork()
             elif self._demand.is_calm(now):
                 return self._provide(spare, self._demand.spare(now))
         return False
@@ -134,9 +103,9 @@ class Zygote(Loop):
             self._list_has_grown = False
             return self._load_more(spare)
         if len(spare) < wanted:
-            self._fork_kernel()
+            self._kernels.fork()
         elif len(spare) > wanted:
-            self._discard(spare[:1])
+            self._kernels.discard(spare[:1])
         return len(spare) != wanted
 
     def _load_more(self, spare: Sequence[Child]) -> bool:
@@ -153,37 +122,25 @@ class Zygote(Loop):
             self._trouble = unsafe_to_fork()
             self._libraries = Libraries(self._loaded)
             self._freeze()
-            self._discard(spare)
+            self._kernels.discard(spare)
         return bool(names)
-
-    def _spare(self) -> list[Child]:
-        return [child for child in self._children.values() if not child.owner]
-
-    def _discard(self, spare: Sequence[Child]) -> None:
-        """End spare kernels that are not wanted any more."""
-        for child in spare:
-            os.kill(child.pid, signal.SIGKILL)
-            os.waitpid(child.pid, 0)
-            del self._children[child.pid]
-            child.close()
-            shutil.rmtree(child.folder, ignore_errors=True)
 
     def end(self) -> None:
         """End the spare kernels; wait for those in use, and tell their owners how they end."""
         self._listener.close()
-        for child in self._spare():
+        for child in self._kernels.spare():
             os.kill(child.pid, signal.SIGKILL)
-        while self._children:
+        while self._kernels:
             self._wait_for(-1)
         self._libraries.show()  # the interpreter ends as it does with them
 
     def _hand_over(self, connection: socket.socket, request: Message, files: list[int]) -> None:
         """Give a kernel to the asker."""
         send(connection, {"coming": True})
-        self._demand.asked(time.monotonic(), waited=not self._spare())
+        self._demand.asked(time.monotonic(), waited=not self._kernels.spare())
         while True:
-            spare = next(iter(self._spare()), None)
-            child = spare or self._fork_kernel(connection, files)
+            spare = next(iter(self._kernels.spare()), None)
+            child = spare or self._kernels.fork(connection, files)
             try:
                 send(child.control, request, [connection.fileno(), *files])
                 break
@@ -193,52 +150,6 @@ class Zygote(Loop):
         child.owner = connection
         child.control.close()
         self._uses += 1
-
-    def _fork_kernel(self, asker: socket.socket | None = None, files: Sequence[int] = ()) -> Child:
-        """Fork a spare kernel, whose folder is locked for as long as it lives.
-
-        `asker` and `files` are open for somebody who waits; the kernel is sent its own copies.
-        """
-        tidy(self._folder, KERNEL_FOLDER)
-        folder = tempfile.mkdtemp(prefix=KERNEL_FOLDER, dir=self._folder)
-        lock = hold(folder)
-        try:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                pid = self._fork_or_close(ours)
-                if pid == 0:
-                    try:
-                        self._close_others(asker, files)
-                        be_spare(theirs, folder, self._loaded, self._libraries)
-                    finally:
-                        os._exit(REFUSED)
-        except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        finally:
-            if lock is not None:
-                os.close(lock)
-        self._children[pid] = Child(pid, folder, ours)
-        return self._children[pid]
-
-    def _fork_or_close(self, ours: socket.socket) -> int:
-        """Fork; our end of the socket to the child is closed in the child, or if there is none."""
-        pid = 0
-        try:
-            pid = self.fork()
-        finally:
-            if pid == 0:
-                ours.close()
-        return pid
-
-    def _close_others(self, asker: socket.socket | None, files: Sequence[int]) -> None:
-        """Close, in a forked kernel, what leads to others."""
-        for child in self._children.values():
-            child.close()
-        if asker is not None:
-            asker.close()
-        for file in files:
-            os.close(file)
 
     def _wait_for(self, pid: int) -> None:
         """Wait for the end of a child, of any if `pid` is -1."""
@@ -277,7 +188,6 @@ class Zygote(Loop):
     def _status(self) -> Message:
         """Describe the zygote and its kernels."""
         refused = self._loaded.refused.items()
-        children = [{"pid": c.pid, "spare": c.owner is None} for c in self._children.values()]
         return {
             "pid": os.getpid(),
             "uses": self._uses,
@@ -285,7 +195,7 @@ class Zygote(Loop):
             "refused": {name: why for name, why in refused if why != NOT_A_MODULE},
             "trouble": self._trouble,
             "changed": self._snapshot.changed() or "",
-            "kernels": children,
+            "kernels": self._kernels.status(),
         }
 
 # %% ../../nbs/lib/warm/50_zygote.ipynb #a4ee4fbe

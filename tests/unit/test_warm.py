@@ -558,7 +558,7 @@ def test_a_zygote_makes_spare_what_is_wanted_and_no_more(
             with mock.patch.object(zygote._demand, "spare", return_value=wanted):
                 while zygote.rest():
                     pass
-            seen.append(len(zygote._spare()))
+            seen.append(len(zygote._kernels.spare()))
         zygote.end()
         return seen
 
