@@ -20,7 +20,7 @@ from .outcome import CANCELLED, Ending
 from .report import stopped_output
 
 if TYPE_CHECKING:
-    from mlops_nb.notebook.kernel import Launch
+    from mlops_nb.notebook.launch import Launch
     from mlops_nb.notebook.saver import Saver
     from mlops_nb.notebook.supervise import Watcher
 
@@ -75,7 +75,7 @@ class Engine:
         from nbclient.exceptions import CellTimeoutError, DeadKernelError
         from papermill.engines import NotebookExecutionManager
 
-        from mlops_nb.notebook.kernel import Launch
+        from mlops_nb.notebook.launch import Launch
 
         manager = NotebookExecutionManager(nb, None, log_output, progress_bar)
         book = _PapermillBook(manager, output_path)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from .. import errors
 from ..core.files import refuse_unwritable
@@ -18,6 +19,10 @@ from .outcome import Ending, Outcome, error_of
 from .prepare import Request as Request
 from .prepare import prepare
 from .redaction import Redactor
+
+if TYPE_CHECKING:
+    from mlops_nb.notebook.launch import Launch
+    from mlops_nb.notebook.saver import Saver
 
 # %% auto #0
 __all__ = ['execute']
@@ -47,7 +52,7 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     import nbformat
 
     from mlops_nb.notebook.capture import Capture
-    from mlops_nb.notebook.kernel import Launch, refuse_missing_kernel
+    from mlops_nb.notebook.launch import Launch, refuse_missing_kernel
     from mlops_nb.notebook.ledger import Ledger
     from mlops_nb.notebook.saver import saver_for, whereabouts
 
@@ -55,27 +60,13 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
     refuse_missing_kernel(name, request.where)
     nb = nbformat.from_dict(prepared.notebook)  # type: ignore[no-untyped-call]
     capture = Capture(Ledger(os.path.abspath(request.cwd), request.declared), request.cwd)
-    memory = request.limits.memory_bytes
-    launch = Launch(
-        name,
-        request.cwd,
-        request.environ,
-        request.imports,
-        request.variables,
-        memory,
-        capture,
-    )
+    hints, memory = (request.imports, request.variables), request.limits.memory_bytes
+    launch = Launch(name, request.cwd, request.environ, *hints, memory, capture)
     with interrupts_put_off():  # but for the time in which cells run
         facts = whereabouts(request)
         observer = Observer(prepared, nb, request.kept, name, redactor, watch, capture, **facts)
         try:
-            saver = saver_for(request, prepared, name, observer)
-            limits = request.limits
-            ending, log = Engine.run(observer, observer, launch, limits=limits, saver=saver)
-            outcome = _close(observer, request, ending, log)
-            if saver:
-                saver.close()
-            return outcome
+            return _run(observer, request, launch, saver_for(request, prepared, name, observer))
         except errors.UnwritablePath as why:
             raise observer.give_up(why) from None
         except errors.ExecutionError:
@@ -83,6 +74,16 @@ def execute(request: Request, watch: Watch = _ignore) -> Outcome:
         except BaseException as error:
             observer.break_off(error)
             raise
+
+
+def _run(observer: Observer, request: Request, launch: Launch, saver: Saver | None) -> Outcome:
+    """Run the cells in a kernel; return the outcome once the report is written, or raise."""
+    limits = request.limits
+    ending, log = Engine.run(observer, observer, launch, limits=limits, saver=saver)
+    outcome = _close(observer, request, ending, log)
+    if saver:
+        saver.close()
+    return outcome
 
 
 def _close(observer: Observer, request: Request, ending: Ending, log: str) -> Outcome:

@@ -9,34 +9,25 @@ import asyncio
 import contextlib
 import os
 import queue
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from ..core.states import State
-from ..errors import KernelNotInstalled
 from .agent import NOTE, START
-from .capture import Capture
 from .channel import ShellChannel, greet
-from .family import LOOK_SECONDS, MARK, Family
-from .limits import GUARD_SECONDS, MemoryGuard
+from .family import MARK
+from .guardian import Guardian
+from .launch import Launch, is_python, listen_in, own_provisioner
 from .outcome import Ending
-from .resources import OomCounter
 from .waiting import done_or_stopped, end_of, let_go
-from ..warm.command import is_ipykernel
 from ..warm.folder import HeldFolder
-from ..warm.place import sockets_fit
-from ..warm.process import UNKNOWN_STATUS
-from ..warm.provisioner import WarmProvisioner
 
 INTERRUPT_SECONDS = 3.0
 """How long an interrupted cell may take to raise before the kernel is killed."""
@@ -46,59 +37,7 @@ SHUTDOWN_SECONDS = 10.0
 """How long a kernel may take to flush its files and run its exit hooks before it is killed."""
 
 # %% auto #0
-__all__ = ['INTERRUPT_SECONDS', 'LAST_WORDS_SECONDS', 'SHUTDOWN_SECONDS', 'EXIT', 'Launch', 'refuse_missing_kernel', 'Kernel']
-
-# %% ../../nbs/lib/notebook/85_kernel.ipynb #23fa3e59
-@dataclass(frozen=True)
-class Launch:
-    """A kernel to start: its name, its directory, and what its environment has beside ours.
-
-    `imports` are installed modules that the notebook uses, for a warm start the next time,
-    `variables` those that its code sets, for a cold start if libraries read them;
-    `memory_bytes` is what the kernel and its children may have together; `capture` learns which
-    files they open.
-    """
-
-    name: str
-    cwd: Path
-    environ: Mapping[str, str]
-    imports: tuple[str, ...] = ()
-    variables: tuple[str, ...] = ()
-    memory_bytes: int | None = None
-    capture: Capture | None = None
-
-# %% ../../nbs/lib/notebook/85_kernel.ipynb #86570119
-def refuse_missing_kernel(name: str, where: str) -> None:
-    """Raise `KernelNotInstalled` if there is no kernel `name` on this machine."""
-    kernels = KernelSpecManager()
-    try:
-        kernels.get_kernel_spec(name)
-    except NoSuchKernel:
-        raise KernelNotInstalled(name, kernels.find_kernel_specs(), where) from None
-
-# %% ../../nbs/lib/notebook/85_kernel.ipynb #149b97a3
-def _listen_in(folder: Path, manager: AsyncKernelManager) -> None:
-    """Let the kernel be reached through sockets in `folder` where that is possible."""
-    manager.connection_file = str(folder / "kernel.json")
-    if _is_ipykernel(manager) and os.name == "posix" and sockets_fit(str(folder / "kernel-ipc")):
-        manager.transport = "ipc"
-
-
-def _is_ipykernel(manager: AsyncKernelManager) -> bool:
-    """Return whether the kernel is the one of IPython, whatever its name."""
-    spec = manager.kernel_spec
-    return spec is not None and is_ipykernel(spec.argv)
-
-# %% ../../nbs/lib/notebook/85_kernel.ipynb #81d2058e
-def _own_provisioner(manager: AsyncKernelManager, launch: Launch) -> WarmProvisioner | None:
-    """Let `manager` start its kernel by our provisioner, if its specification does not object."""
-    spec = manager.kernel_spec
-    if spec is None or spec.metadata.get("kernel_provisioner"):
-        return None
-    provisioner = WarmProvisioner(kernel_id=uuid4().hex, kernel_spec=spec, parent=manager)
-    provisioner.imports, provisioner.variables = launch.imports, launch.variables
-    manager.provisioner = provisioner
-    return provisioner
+__all__ = ['INTERRUPT_SECONDS', 'LAST_WORDS_SECONDS', 'SHUTDOWN_SECONDS', 'EXIT', 'Kernel']
 
 # %% ../../nbs/lib/notebook/85_kernel.ipynb #a959b6cb
 EXIT = """
@@ -119,12 +58,10 @@ class Kernel:
         assert self._manager.kernel_spec is not None  # or it has raised `NoSuchKernel`
         self._folder = HeldFolder()
         self._log = Path(self._folder.path, "kernel.log")
-        _listen_in(Path(self._folder.path), self._manager)
-        self._provisioner = _own_provisioner(self._manager, launch)
+        listen_in(Path(self._folder.path), self._manager)
+        self._provisioner = own_provisioner(self._manager, launch)
         self._process: subprocess.Popen[bytes] | None = None
-        self._ooms: OomCounter | None = None
-        self._guard: MemoryGuard | None = None
-        self._family: Family | None = None
+        self._guardian: Guardian | None = None
         self._gone: asyncio.Future[None] | None = None
         self._watching: asyncio.Future[None] | None = None
         self._mark = uuid4().hex
@@ -156,7 +93,7 @@ class Kernel:
         return Ending("ok")
 
     async def _start(self) -> None:
-        if _is_ipykernel(self._manager):
+        if is_python(self._manager):
             self.client.extra_arguments = ["--HistoryManager.enabled=False"]
         environ = {"PYTHONHASHSEED": "0"} | dict(os.environ) | dict(self._launch.environ)
         environ[MARK] = self._mark
@@ -166,14 +103,15 @@ class Kernel:
             )
         self._process = getattr(self._manager.provisioner, "process", None)
         self._gone = end_of(self.pid)
-        self._watching = asyncio.ensure_future(self._watch(self._gone))
+        self._guardian = Guardian(self.pid, self._mark, self._launch.memory_bytes)
+        self._watching = asyncio.ensure_future(self._guardian.watch(self._gone))
         self.client.kc = self._manager.client()
         self.client.kc.shell_channel_class = ShellChannel
         self.client.kc.start_channels(stdin=False, hb=False, control=False)
         self.client.kc.allow_stdin = False
         patience = self.client.startup_timeout
         self.language = await greet(self.client.kc, self._manager, patience)
-        if _is_ipykernel(self._manager):  # whose shell does one thing after the other
+        if is_python(self._manager):  # whose shell does one thing after the other
             asked = (
                 self._launch.capture.invite(Path(self._folder.path)) if self._launch.capture else ""
             )
@@ -181,20 +119,6 @@ class Kernel:
             self.client.kc.execute(start, silent=True, store_history=False, allow_stdin=False)
         elif self._launch.capture:
             self._launch.capture.decline("not the kernel of IPython")
-
-    async def _watch(self, gone: asyncio.Future[None]) -> None:
-        """Keep the process within its memory and its family in sight until it is `gone`."""
-        self._ooms = OomCounter(self.pid)
-        self._family = Family(self.pid, self._mark)
-        if self._launch.memory_bytes is not None:
-            self._guard = MemoryGuard(self.pid, self._launch.memory_bytes)
-        while not gone.done():
-            await asyncio.wait({gone}, timeout=GUARD_SECONDS if self._guard else LOOK_SECONDS)
-            self._family.look()
-            if self._guard:
-                self._guard.look()
-            if not gone.done():
-                self._ooms.look()
 
     async def run(self, cell: Any, index: int, limit: float | None) -> Ending:
         """Run one cell for at most `limit` seconds; say how it ended."""
@@ -222,7 +146,7 @@ class Kernel:
     @property
     def is_python(self) -> bool:
         """Whether the kernel is IPython's own."""
-        return _is_ipykernel(self._manager)
+        return is_python(self._manager)
 
     async def ask(self, source: str, limit: float | None) -> Ending:
         """Let the kernel run `source` between two cells, for at most `limit` seconds."""
@@ -260,20 +184,9 @@ class Kernel:
     def _death(self, otherwise: str = "") -> Ending:
         """Say what the kernel died of."""
         status = self._process.poll() if self._process else None
-        if status is None:
+        if status is None or self._guardian is None:
             return Ending("killed:signal", otherwise or "it does not answer")
-        if status == UNKNOWN_STATUS and not (self._guard and self._guard.exceeded):
-            return Ending("killed:signal", "it ended; how is not known")
-        if 0 <= status < UNKNOWN_STATUS:
-            last = next(iter(self.log().strip().splitlines()[-1:]), "")
-            return Ending("killed:signal", f"exited with status {status}" + (last and f": {last}"))
-        name = _signal_name(-status) if status < 0 else ""
-        if self._guard and self._guard.exceeded:
-            peak = self._guard.peak_bytes
-            return Ending("killed:oom", self._guard.exceeded, signal=name, memory_bytes=peak)
-        if -status == signal.SIGKILL and self._ooms and self._ooms.has_grown():
-            return Ending("killed:oom", f"killed by {name}, out of memory", signal=name)
-        return Ending("killed:signal", f"killed by {name}", signal=name)
+        return self._guardian.death(status, self.log)
 
     def log(self) -> str:
         """Return what the kernel process wrote outside of cells, which explains a failed start."""
@@ -289,21 +202,21 @@ class Kernel:
             self._gone.cancel()
         # Once it has ended, there is nothing to cancel, but perhaps something to tell.
         watched = self._watching if self._watching and not self._watching.cancel() else None
-        if self._family:
-            self._family.look()
+        if self._guardian:
+            self._guardian.look()
         job = asyncio.ensure_future(self._end(graceful=graceful))
         cut = False
         while not job.done():
-            if await done_or_stopped(job, None) and self._family:
+            if await done_or_stopped(job, None) and self._guardian:
                 cut = cut or graceful
-                self._family.end()
+                self._guardian.end()
         job.result()
         if watched:
             watched.result()
         return not cut
 
     async def _end(self, *, graceful: bool) -> None:
-        if graceful and self.client.kc is not None and _is_ipykernel(self._manager):
+        if graceful and self.client.kc is not None and is_python(self._manager):
             self.client.kc.execute(EXIT, silent=True, store_history=False, allow_stdin=False)
             graceful = await self._gone_within(SHUTDOWN_SECONDS)
         if self._manager.has_kernel and await self._manager.is_alive():
@@ -325,17 +238,9 @@ class Kernel:
     def close(self) -> None:
         """Remove what is left: processes that the kernel has started, its sockets, its log."""
         try:
-            if self._family:
-                self._family.end()
+            if self._guardian:
+                self._guardian.end()
             if self._launch.capture:
                 self._launch.capture.close()
         finally:
             self._folder.remove()
-
-
-def _signal_name(number: int) -> str:
-    """Return the name of a signal, or its number if it has none."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
