@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 # %% auto #0
-__all__ = ['Refusal', 'Writer', 'Owned', 'Arrays', 'freezer', 'culprit']
+__all__ = ['Refusal', 'Writer', 'Owned', 'Arrays', 'Rules', 'freezer', 'culprit']
 
 # %% ../../nbs/lib/notebook/74_freeze.ipynb #bb18dd4a
 class Refusal(Exception):
@@ -152,34 +152,64 @@ class Arrays:
         return self._numpy.ndarray, (array.shape, array.dtype, whole, offset, array.strides)
 
 # %% ../../nbs/lib/notebook/74_freeze.ipynb #8d945d2b
+class Rules:
+    """What becomes of the objects that cloudpickle would save in a way that is not ours.
+
+    `owners` knows what belongs to modules; what was met of that is `borrowed`.
+    """
+
+    def __init__(self, owners: Mapping[int, tuple[str, str]]) -> None:
+        self._owners = owners
+        self._arrays = Arrays(sys.modules["numpy"]) if "numpy" in sys.modules else None
+        self._reduced: list[Any] = []  # alive, so that no other object gets its number
+        self.borrowed: set[tuple[str, str]] = set()
+
+    def reduce(self, obj: Any) -> Any:
+        """Return how `obj` is saved, `None` for the way of cloudpickle."""
+        if id(obj) in _MARKS and obj is getattr(dataclasses, _MARKS[id(obj)]):
+            return getattr, (dataclasses, _MARKS[id(obj)])
+        if id(obj) in self._owners and not isinstance(obj, type):
+            return self.owned(*self._owners[id(obj)]).__reduce__()
+        if isinstance(obj, _DETACHED):
+            raise Refusal(f"a {type(obj).__qualname__} cannot be saved")
+        if self._arrays is not None:
+            if isinstance(obj, sys.modules["numpy"].ndarray):
+                return self._arrays.reduce(obj)
+            if type(obj).__module__.startswith("pandas.") and not isinstance(obj, type):
+                return self._table(obj, self._arrays)
+        return None
+
+    def owned(self, module: str, name: str) -> Owned:
+        """Return what stands for an object that a module owns."""
+        self.borrowed.add((module, name))
+        return Owned(module, name)
+
+    def _table(self, obj: Any, arrays: Arrays) -> Any:
+        try:
+            reduced = obj.__reduce_ex__(5)
+        except TypeError:  # a type of C that cloudpickle may know better
+            return None
+        self._reduced.append(reduced)
+        if not isinstance(reduced, str):
+            arrays.note_table(reduced)
+        return reduced
+
+
 def freezer(cloudpickle: Any) -> Any:
     """Return the class of picklers, which is derived from the one of `cloudpickle`."""
 
     class Freezer(cloudpickle.Pickler):  # type: ignore[misc]
-        """Pickle to `file` the variables of a notebook; `owners` knows what belongs to modules."""
+        """Pickle to `file` the variables of a notebook, by the `rules`."""
 
         def __init__(self, file: Any, owners: Mapping[int, tuple[str, str]]) -> None:
             super().__init__(file, protocol=5)
             self._variables, self._stand_in = vars(sys.modules["__main__"]), _Variables()
-            self._owners = owners
-            self._arrays = Arrays(sys.modules["numpy"]) if "numpy" in sys.modules else None
-            self._reduced: list[Any] = []  # alive, so that no other object gets its number
-            self.borrowed: set[tuple[str, str]] = set()
+            self.rules = Rules(owners)
 
         def reducer_override(self, obj: Any) -> Any:
             """Return how `obj` is saved."""
-            if id(obj) in _MARKS and obj is getattr(dataclasses, _MARKS[id(obj)]):
-                return getattr, (dataclasses, _MARKS[id(obj)])
-            if id(obj) in self._owners and not isinstance(obj, type):
-                return self.owned(*self._owners[id(obj)]).__reduce__()
-            if isinstance(obj, _DETACHED):
-                raise Refusal(f"a {type(obj).__qualname__} cannot be saved")
-            if self._arrays is not None:
-                if isinstance(obj, sys.modules["numpy"].ndarray):
-                    return self._arrays.reduce(obj)
-                if type(obj).__module__.startswith("pandas.") and not isinstance(obj, type):
-                    return self._table(obj)
-            return super().reducer_override(obj)
+            reduced = self.rules.reduce(obj)
+            return super().reducer_override(obj) if reduced is None else reduced
 
         def reorders(self) -> bool:
             """Return whether a set that was saved will be iterated in another order."""
@@ -187,21 +217,6 @@ def freezer(cloudpickle: Any) -> Any:
                 isinstance(obj, set | frozenset) and list(obj) != list(_added_in_turn(obj))
                 for _, obj in self.memo.copy().values()
             )
-
-        def owned(self, module: str, name: str) -> Owned:
-            """Return what stands for an object that a module owns."""
-            self.borrowed.add((module, name))
-            return Owned(module, name)
-
-        def _table(self, obj: Any) -> Any:
-            try:
-                reduced = obj.__reduce_ex__(5)
-            except TypeError:  # a type of C that cloudpickle may know better
-                return super().reducer_override(obj)
-            self._reduced.append(reduced)
-            if self._arrays is not None and not isinstance(reduced, str):
-                self._arrays.note_table(reduced)
-            return reduced
 
         def _function_getnewargs(self, func: Any) -> Any:
             code, names, *rest = super()._function_getnewargs(func)

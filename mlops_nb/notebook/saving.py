@@ -110,7 +110,7 @@ def _write_variables(
         tried = tools.freeze.culprit(lambda file: freezer(file, owners), variables, deadline)
         why = next(tried, f"the state cannot be saved ({type(error).__name__}: {error})")
         raise tools.freeze.Refusal(why) from None
-    found = {key: tools.imprint.borrowed_imprint(*key) for key in sorted(pickler.borrowed)}
+    found = {key: tools.imprint.borrowed_imprint(*key) for key in sorted(pickler.rules.borrowed)}
     return {key: value for key, value in found.items() if value}
 
 
@@ -122,7 +122,7 @@ def _is_own(name: str, value: Any, first: Mapping[str, Any]) -> bool:
 def _borrow(pickler: Any, value: Any, owners: Mapping[int, tuple[str, str]]) -> Any:
     """Return what stands for `value`: a list or a dictionary of a module is not copied."""
     if type(value) in (dict, list, set) and id(value) in owners:
-        return pickler.owned(*owners[id(value)])
+        return pickler.rules.owned(*owners[id(value)])
     return value
 
 
