@@ -174,6 +174,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'mlops_nb.core.locks.LifeLock.release': ( 'lib/core/locks.html#lifelock.release',
                                                                                'mlops_nb/core/locks.py'),
                                      'mlops_nb.core.locks._is_held': ('lib/core/locks.html#_is_held', 'mlops_nb/core/locks.py'),
+                                     'mlops_nb.core.locks._is_taken': ('lib/core/locks.html#_is_taken', 'mlops_nb/core/locks.py'),
                                      'mlops_nb.core.locks._let_go': ('lib/core/locks.html#_let_go', 'mlops_nb/core/locks.py'),
                                      'mlops_nb.core.locks.holder_of': ('lib/core/locks.html#holder_of', 'mlops_nb/core/locks.py'),
                                      'mlops_nb.core.locks.is_free': ('lib/core/locks.html#is_free', 'mlops_nb/core/locks.py'),
