@@ -26,8 +26,9 @@ from ..runs.parcel import MOST_BYTES, is_allowed, record_in
 from ..runs.run import Run, is_id
 from ..runs.store import Store
 from .needs import Stock
+from .run_cache import entry_from, object_name, outs_of
 from .spec import RunSpec
-from .transport import Depot, entry_from, object_name, outs_of, write_piece
+from .transport import Depot, write_piece
 from .worker import Correspondent, WorkerLost
 
 # %% auto #0

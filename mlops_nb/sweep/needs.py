@@ -14,8 +14,9 @@ from ..core.project import Project
 from ..core.yaml import load_yaml
 from ..errors import MlopsNbError
 from ..pipeline.restore import outputs_in
+from .run_cache import entry_from, is_entry, object_name, outs_of
 from .spec import RunSpec
-from .transport import Depot, entry_from, is_entry, object_name, outs_of
+from .transport import Depot
 
 # %% auto #0
 __all__ = ['usable', 'Needs', 'Stock']

@@ -175,6 +175,7 @@ def test_a_record_of_something_else_is_not_taken(
         ("bundle", None, "did not come"),
         ("piece", (b"evil", True), "not that of its hash"),
         ("members", ["../../outside"], "no object of DVC's"),
+        ("entry", b"cmd: evil\nouts: []\n", "not the one of that name"),
     ],
 )
 def test_what_a_node_sends_is_looked_at(
