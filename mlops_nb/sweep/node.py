@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.git import Git
-from ..core.project import WORKTREES, Project
+from ..core.project import Project
 from ..errors import MlopsNbError, UsageError
-from ..pipeline.dvc import ask_dvc
-from ..pipeline.worktree import check_out, remove, tidy
+from ..pipeline.worktree import tidy
 from ..runs.run import new_id
 from mlops_nb.sweep.clone import (
     full_name,
@@ -30,6 +29,7 @@ from mlops_nb.sweep.clone import (
     set_up,
     unblock_interruptions,
 )
+from .fetching import Fetch, begin_fetch
 from .pool import Pool
 from .results import Results
 from .spec import RunSpec
@@ -46,14 +46,15 @@ class Node:
     """A clone that runs one trial at a time; `verbs` and those of its `Results` can be asked."""
 
     verbs = frozenset(
-        "welcome lacks take_code take_piece take_entry fetch run news interrupt entries entry "
-        "members piece close".split()
+        "welcome lacks take_code take_piece take_entry fetch has_fetched give_up run news "
+        "interrupt entries entry members piece close".split()
     )
 
     def __init__(self) -> None:
         self._pool: Pool | None = None
         self._told: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._known: set[str] = set()
+        self._fetch: Fetch | None = None
         self._is_spent = False
         """Whether the pool was interrupted: it counts that, so the next trial gets another."""
 
@@ -130,17 +131,19 @@ class Node:
         self._depot.take_entry(name, content)
 
     def fetch(self, commit: str) -> bool:
-        """Bring the data of `commit` from the DVC remote; return whether that could be tried."""
-        folder = self._project.state / WORKTREES / new_id()
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place = check_out(self._project, folder, full_name(commit))
-        try:
-            if not ask_dvc(place, "config", "core.remote").stdout.strip():
-                return False
-            ask_dvc(place, "fetch", "--quiet")
-            return True
-        finally:
-            remove(self._project, folder)
+        """Begin to fetch the data of `commit` from the DVC remote; return whether there is one."""
+        self._fetch = begin_fetch(self._project, full_name(commit))
+        return self._fetch is not None
+
+    def has_fetched(self, seconds: float) -> bool:
+        """Return whether nothing is fetched any more; wait a while for it."""
+        return self._fetch is None or self._fetch.is_over(seconds)
+
+    def give_up(self) -> None:
+        """End what is being fetched."""
+        if self._fetch is not None:
+            self._fetch.end()
+            self._fetch = None
 
     def run(self, spec: dict[str, Any]) -> None:
         """Begin a trial."""
@@ -205,6 +208,7 @@ class Node:
 
     def close(self) -> None:
         """Let the trial end, if one goes on."""
+        self.give_up()
         if self._pool is not None:
             self._pool.close()
             self._pool, self._is_spent = None, False
