@@ -11,6 +11,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -64,9 +65,8 @@ def _ray(environ: Mapping[str, str]) -> Iterator[ModuleType]:
 def _forget_token() -> None:
     """Let Ray read the token anew: it keeps the one that it has read first."""
     with suppress(ImportError, AttributeError):  # another version of Ray
-        from ray._raylet import AuthenticationTokenLoader
-
-        AuthenticationTokenLoader.instance().reset_cache()
+        loader: Any = import_module("ray._raylet").AuthenticationTokenLoader
+        loader.instance().reset_cache()
 
 
 @contextmanager
