@@ -11,15 +11,13 @@ import time
 from collections.abc import Callable
 
 from ..errors import MlopsNbError, PipelineKilled
-from .executor import News
+from .executor import KILL, News
 from .spec import RunSpec
 
 # %% auto #0
-__all__ = ['KILL', 'Tell', 'Attend', 'Interrupted', 'Wish', 'Attended']
+__all__ = ['Tell', 'Attend', 'Interrupted', 'Wish', 'Attended']
 
 # %% ../../nbs/lib/sweep/88_attended.ipynb #095c52f1
-KILL = 3
-"""The interruption that kills."""
 _PATIENCE_SECONDS = 60.0
 
 

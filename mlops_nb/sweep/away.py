@@ -12,8 +12,8 @@ from dataclasses import replace
 from ..core.project import Project
 from ..errors import RecordError
 from ..pipeline.worktree import cache_folder
-from .attended import KILL, Attended, Interrupted, Tell, Wish
-from .executor import News
+from .attended import Attended, Interrupted, Tell, Wish
+from .executor import KILL, News
 from .homecoming import INTERRUPTED, Homecoming, bring_entries
 from .needs import Stock
 from .sending import Sender, facts_of, refuse_submodules

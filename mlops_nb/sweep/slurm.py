@@ -21,8 +21,8 @@ from typing import Any
 from ..core.project import Project
 from ..errors import MissingExtra, UnwritablePath, UsageError
 from ..runs.run import new_id
-from .attended import KILL, Attended, Tell, Wish
-from .executor import News
+from .attended import Attended, Tell, Wish
+from .executor import KILL, News
 from .heartbeat import Heartbeat, is_silent
 from .pool import Pool
 from .spec import RunSpec
