@@ -23,9 +23,10 @@ from .search import (
 from .show import json_option, print_json, print_table, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mlops_nb.core.project import Project
+    from mlops_nb.sweep.place import Opened, Place
     from mlops_nb.sweep.record import Sweep
     from mlops_nb.sweep.summary import Summary
 
@@ -69,8 +70,8 @@ def sweep(
     train.depth=range(2,9)`, and each trial is chosen in view of the earlier ones.
     """
     from mlops_nb.core.project import find_project
-    from mlops_nb.sweep.conduct import conduct
-    from mlops_nb.sweep.place import open_place, parse_place
+    from mlops_nb.sweep.conduct import alive_trials, conduct
+    from mlops_nb.sweep.place import parse_place
     from mlops_nb.sweep.searching import search_of
     from mlops_nb.sweep.summary import summarize
 
@@ -90,10 +91,11 @@ def sweep(
         options += [f"--on={on}"] if place.kind != "pool" else []
         detach_sweep(project, what.id, options, as_json=as_json)
         return
-    opened = open_place(project, place, lambda line: click.echo(line, err=True))
-    with contextlib.closing(opened):  # the pool loads while we check
-        what = checked(jobs or (None if resume else opened.at_once))
+    with _opened(project, place, checked, jobs, resumed=bool(resume)) as (opened, what):
         click.echo(headline(what), err=True)
+        if going_on := alive_trials(project, what):
+            line = f"{len(going_on)} trial(s) still go on from before, and are left out"
+            click.echo(line, err=True)
         with search_of(project, what) as source, TrialProgress(project, what, metric) as progress:
             done = conduct(project, what, opened.executor, progress.listen, source)
     summary = summarize(project, done.sweep, metric)
@@ -105,6 +107,39 @@ def sweep(
     if line:
         click.echo(line, err=True)
     sys.exit(code)
+
+
+@contextlib.contextmanager
+def _opened(
+    project: Project,
+    place: Place,
+    checked: Callable[[int | None], Sweep],
+    jobs: int | None,
+    *,
+    resumed: bool,
+) -> Iterator[tuple[Opened, Sweep]]:
+    """Give the executor and the sweep; what takes long to open is opened when all is checked."""
+    from dataclasses import replace
+
+    from mlops_nb.sweep.conduct import withdraw_sweep
+    from mlops_nb.sweep.place import open_place
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    if not place.is_slow:
+        with contextlib.closing(open_place(project, place, say)) as opened:  # it loads meanwhile
+            yield opened, checked(jobs or (None if resumed else opened.at_once))
+        return
+    what = checked(jobs)
+    try:
+        opened = open_place(project, place, say)
+    except BaseException:
+        if not resumed:
+            withdraw_sweep(project, what)
+        raise
+    with contextlib.closing(opened):
+        yield opened, what if jobs or resumed else replace(what, jobs=opened.at_once)
 
 
 def _ending(summary: Summary, *, interrupted: bool) -> tuple[int, str]:

@@ -39,6 +39,7 @@ class TrialProgress(LiveTable):
         self._count = len(sweep.trials)
         self._aim: Aim | None = None
         self._best: tuple[float, int] | None = None
+        self._cold = ""
         if sweep.search:
             self._begin_search(project, sweep)
 
@@ -73,10 +74,20 @@ class TrialProgress(LiveTable):
             row.metric = self._figure(news.trial, news.run) if news.state == "ok" else ""
         elif news.kind == "step":
             row.metric = f"{news.value:.6g} at step {news.step}"
-        line = self._line(news, row)
-        if line:
+        for line in filter(None, [self._line(news, row), self._line_of_cold(news)]):
             with contextlib.suppress(OSError):  # a closed pipe, a closed terminal
                 self._print(line)
+
+    def _line_of_cold(self, news: News) -> str:
+        """Return the line that says why kernels start cold, once; a live table has it below."""
+        from mlops_nb.runs.store import Store
+        from mlops_nb.sweep.cold_start import cold_start
+
+        if self._cold or news.kind != "over" or not news.run:
+            return ""
+        why = cold_start(Store(self._project.runs).folder_of(news.run))
+        self._cold = f"kernels start cold: {why}" if why else ""
+        return self._cold if self._live is None else ""
 
     def _figure(self, trial: int, run: str) -> str:
         """Return the metric of a run that is over, with its name."""
@@ -118,7 +129,7 @@ class TrialProgress(LiveTable):
         from rich.table import Table
         from rich.text import Text
 
-        room = max(5, self._console.height - 4)
+        room = max(5, self._console.height - 5)
         ranked = sorted(self._rows, key=lambda number: self._rows[number].state == "waiting")
         begun = [n for n in ranked if self._rows[n].state != "waiting"][-room:]
         chosen = (begun + [n for n in ranked if self._rows[n].state == "waiting"])[:room]
@@ -131,4 +142,6 @@ class TrialProgress(LiveTable):
             table.add_row(*map(Text, cells))
         over = sum(row.seconds is not None for row in self._rows.values())
         best = f"; best {self._best[0]:.6g} in trial {self._best[1]}" if self._best else ""
-        return Group(table, Text(f"{over} of {self._count} trials are over{best}"))
+        below = [Text(f"{over} of {self._count} trials are over{best}")]
+        below += [Text(self._cold)] if self._cold else []
+        return Group(table, *below)

@@ -18,8 +18,15 @@ from .processes import Identity, identity_from_text, own_identity
 __all__ = ['take_lock', 'is_locked', 'is_free', 'locked', 'LifeLock', 'holder_of', 'wait_until_free']
 
 # %% ../../nbs/lib/core/24_locks.ipynb #c3121e26
+_PAUSE_SECONDS = 0.005
+_LOOK_SECONDS = 5.0
+"""How long others may take to look: they may be stopped in the middle of it."""
+
+
 def take_lock(file: int, seconds: float = 0.0) -> None:
     """Take the exclusive lock of the open `file`, waiting for at most `seconds`.
+
+    Those who only look whether it is taken are waited for in any case.
 
     Raises
     ------
@@ -30,17 +37,30 @@ def take_lock(file: int, seconds: float = 0.0) -> None:
         return
     import fcntl
 
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if time.monotonic() > deadline:
+            patience = seconds if _is_taken(file) else max(seconds, _LOOK_SECONDS)
+            if time.monotonic() > began + patience:
                 raise
-            time.sleep(0.005)
+            time.sleep(_PAUSE_SECONDS)
         except OSError:  # a file system without locks
             return
+
+
+def _is_taken(file: int) -> bool:
+    """Return whether somebody has the exclusive lock of the open `file`; a look is shared."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def is_locked(path: Path) -> bool:
@@ -57,7 +77,6 @@ def _is_held(path: Path) -> bool | None:
     """Return whether somebody has the lock of `path`, `None` if that cannot be told."""
     if os.name != "posix":
         return None
-    import fcntl
 
     try:
         file = os.open(path, os.O_RDONLY)
@@ -66,14 +85,11 @@ def _is_held(path: Path) -> bool | None:
     except OSError:
         return None
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return _is_taken(file)
     except OSError:  # a file system without locks
         return None
     finally:
         os.close(file)
-    return False
 
 # %% ../../nbs/lib/core/24_locks.ipynb #11178447
 @contextlib.contextmanager

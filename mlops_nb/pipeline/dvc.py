@@ -17,7 +17,7 @@ from ..core.project import Project
 from ..errors import PipelineError
 
 # %% auto #0
-__all__ = ['Reason', 'PipelineStatus', 'read_status', 'ask_dvc', 'status', 'missing_dvc']
+__all__ = ['Reason', 'PipelineStatus', 'read_status', 'dvc_words', 'ask_dvc', 'status', 'missing_dvc']
 
 # %% ../../nbs/lib/pipeline/50_dvc.ipynb #0e36277e
 @dataclass(frozen=True)
@@ -76,11 +76,16 @@ def _reasons(found: list[Any]) -> Iterator[Reason]:
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 
 
+def dvc_words(*words: str) -> list[str]:
+    """Return a command of DVC as a list for `subprocess`."""
+    # -P: a file of the project must not stand in for one of DVC's modules
+    return [sys.executable, "-P", "-m", "dvc", *words]
+
+
 def ask_dvc(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
     """Return what a command of DVC says in `project`."""
     return subprocess.run(
-        # -P: a file of the project must not stand in for one of DVC's modules
-        [sys.executable, "-P", "-m", "dvc", *words],
+        dvc_words(*words),
         cwd=project.root,
         env={**os.environ, "DVC_NO_ANALYTICS": "1"},
         capture_output=True,

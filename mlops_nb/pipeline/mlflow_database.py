@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import UsageError
-from .mlflow import Dataset, Logged, Point, no_experiment, number
 from .mlflow_files import local_files, local_folder
+from .mlflow_logged import Dataset, Logged, Point, no_experiment, number
 
 # %% auto #0
 __all__ = ['Database']

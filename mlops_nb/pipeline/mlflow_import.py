@@ -19,8 +19,6 @@ from ..errors import RecordError, UnwritablePath
 from .arrivals import Arrival, add_all
 from mlops_nb.pipeline.mlflow import (
     KIND,
-    Logged,
-    Tracking,
     curve_files,
     imported_id,
     is_over,
@@ -29,6 +27,7 @@ from mlops_nb.pipeline.mlflow import (
 )
 from .mlflow_database import Database
 from .mlflow_files import is_inside
+from .mlflow_logged import Logged, Tracking
 from .mlflow_server import Server
 from .portable import Imported
 from ..runs.store import Store

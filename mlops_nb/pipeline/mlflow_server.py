@@ -18,8 +18,9 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
 from ..errors import UsageError
-from .mlflow import Dataset, Logged, Point, no_experiment, number
+from .mlflow_answers import logged_run, point_of
 from .mlflow_files import MOST_FILES, is_inside, local_files, local_folder
+from .mlflow_logged import Logged, Point, no_experiment
 
 # %% auto #0
 __all__ = ['TOKEN', 'USER', 'PASSWORD', 'Server']
@@ -85,7 +86,7 @@ class Server:
         for start in range(0, len(wanted), _AT_ONCE):
             asked = {"experiment_ids": wanted[start : start + _AT_ONCE], "max_results": _PAGE}
             for one in self._pages("runs/search", "runs", asked):
-                found.append(_logged(one, names))
+                found.append(logged_run(one, names))
         return found
 
     def completed(self, runs: Sequence[Logged]) -> list[Logged]:
@@ -112,14 +113,14 @@ class Server:
                 found = self._ask(f"{_AJAX}/metrics/get-history-bulk?{urlencode(asked)}")
                 points = found.get("metrics", [])
                 if len(points) < _MOST_POINTS:  # else some are missing
-                    yield from ((str(one["run_id"]), _point(one)) for one in points)
+                    yield from ((str(one["run_id"]), point_of(one)) for one in points)
                     return
             except UsageError:
                 self._gives_many = False
         for run in runs:
             asked_one = {"run_id": run, "metric_key": metric}
             for one in self._pages("metrics/get-history", "metrics", asked_one, by_get=True):
-                yield run, _point(one)
+                yield run, point_of(one)
 
     def artifacts(self, run: Logged) -> dict[str, int | None]:
         """Return the size of each file that a run has left, by its path."""
@@ -240,46 +241,3 @@ def _files_here(run: Logged) -> dict[str, int | None]:
         return local_files(run.artifact_uri)
     except OSError:
         return {}
-
-# %% ../../nbs/lib/pipeline/94_mlflow_server.ipynb #9dd163a3
-def _logged(one: Mapping[str, Any], names: Mapping[str, str]) -> Logged:
-    """Return the run that a server describes as `one`; `names` are those of experiments by id."""
-    info, data = one.get("info") or {}, one.get("data") or {}
-    return Logged(
-        str(info.get("run_id") or info.get("run_uuid")),
-        names.get(str(info.get("experiment_id")), ""),
-        str(info.get("status", "")),
-        str(info.get("run_name") or ""),
-        str(info.get("user_id") or ""),
-        _moment(info.get("start_time")),
-        _moment(info.get("end_time")),
-        str(info.get("artifact_uri") or ""),
-        params=_texts(data.get("params")),
-        metrics={str(m["key"]): _point(m) for m in data.get("metrics") or ()},
-        tags=_texts(data.get("tags")),
-        datasets=[_dataset(d) for d in (one.get("inputs") or {}).get("dataset_inputs") or ()],
-    )
-
-
-def _texts(entries: Any) -> dict[str, str]:
-    """Return entries of keys and values as a mapping."""
-    return {str(one["key"]): str(one.get("value", "")) for one in entries or ()}
-
-
-def _point(one: Mapping[str, Any]) -> Point:
-    """Return a value of a metric; what is no number comes as a text, and whole ones may, too."""
-    value = float(one.get("value", 0))
-    return int(one.get("step") or 0), int(one.get("timestamp") or 0), number(value)
-
-
-def _moment(value: Any) -> int | None:
-    """Return a time in milliseconds; some servers send it as a text."""
-    return int(value) if value not in (None, "", 0, "0") else None
-
-
-def _dataset(one: Mapping[str, Any]) -> Dataset:
-    """Return a dataset that a run has read."""
-    facts, tags = one.get("dataset") or {}, _texts(one.get("tags"))
-    names = ("name", "digest", "source_type", "source")
-    texts = {name: str(facts.get(name, "")) for name in names}
-    return Dataset(**texts, context=tags.get("mlflow.data.context", ""))

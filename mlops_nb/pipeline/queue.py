@@ -18,7 +18,7 @@ from ..errors import PipelineError, UnwritablePath
 from ..runs.run import is_id
 
 # %% auto #0
-__all__ = ['QUEUE', 'JobKind', 'Job', 'job_files', 'jobs', 'Place', 'queued']
+__all__ = ['QUEUE', 'JobKind', 'Job', 'job_files', 'jobs', 'Ticket', 'queued']
 
 # %% ../../nbs/lib/pipeline/71_queue.ipynb #747758b1
 QUEUE = "queue"
@@ -54,7 +54,7 @@ def jobs(project: Project) -> list[Job]:
     return [job for job in job_files(project) if is_locked(job.path)]
 
 # %% ../../nbs/lib/pipeline/71_queue.ipynb #3c76faa4
-class Place:
+class Ticket:
     """The place of a job of this process."""
 
     def __init__(self, job: Job, lock: LifeLock, before: tuple[Job, ...]) -> None:
@@ -73,7 +73,7 @@ class Place:
 
 
 @contextlib.contextmanager
-def queued(project: Project, kind: JobKind, id: str) -> Iterator[Place]:
+def queued(project: Project, kind: JobKind, id: str) -> Iterator[Ticket]:
     """Give a place at the end of the queue; it is left with the context, or when we are killed.
 
     Raises
@@ -94,7 +94,7 @@ def queued(project: Project, kind: JobKind, id: str) -> Iterator[Place]:
             before = tuple(job for job in known if job.path.exists())
             number = max((job.number for job in before), default=0) + 1
             path = folder / f"{number:08d}-{kind}-{id}"
-            place = Place(Job(number, kind, id, path), LifeLock(path), before)
+            place = Ticket(Job(number, kind, id, path), LifeLock(path), before)
     except BlockingIOError:
         raise PipelineError(f"{folder}: somebody holds the queue", hint="try again") from None
     except OSError as error:

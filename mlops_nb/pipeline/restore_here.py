@@ -32,11 +32,11 @@ from .snapshot import Snapshot, take_snapshot
 from ..runs.run import Run
 
 # %% auto #0
-__all__ = ['UNDO', 'Change', 'Preview', 'preview', 'restore_here', 'Undone', 'undo', 'undo_folder', 'forgotten', 'forget']
+__all__ = ['UNDO', 'FileChange', 'Preview', 'preview', 'restore_here', 'Undone', 'undo', 'undo_folder', 'forgotten', 'forget']
 
 # %% ../../nbs/lib/pipeline/80_restore_here.ipynb #aacb39e8
 @dataclass(frozen=True)
-class Change:
+class FileChange:
     """A file of the project, or an output of DVC's, that becomes another one, comes or goes."""
 
     path: str
@@ -51,7 +51,7 @@ class Preview:
     run: Run
     kept: Kept
     now: Snapshot
-    changes: tuple[Change, ...]
+    changes: tuple[FileChange, ...]
     uncommitted: int
 
     def count(self, how: str, *, is_output: bool) -> int:
@@ -74,13 +74,13 @@ def preview(project: Project, run: Run) -> Preview:
     changes = [*_file_changes(project, now.commit, kept.commit)]
     changes += _output_changes(project, now.commit, kept.commit)
     if not kept.has_params and run.params and "params.yaml" not in {c.path for c in changes}:
-        changes.append(Change("params.yaml", "changed"))
+        changes.append(FileChange("params.yaml", "changed"))
     _refuse_in_the_way(project.root, changes)
     status = Git(project.root).run("status", "--porcelain", "-z", "--no-renames", "--", ".")
     return Preview(run, kept, now, tuple(changes), status.count(b"\0"))
 
 
-def _file_changes(project: Project, now: str, then: str) -> Iterator[Change]:
+def _file_changes(project: Project, now: str, then: str) -> Iterator[FileChange]:
     """Yield how the files of git differ; those that are not tracked do not go."""
     git = Git(project.root)
     tracked = set(os.fsdecode(git.run("ls-files", "-z")).split("\0"))
@@ -91,14 +91,14 @@ def _file_changes(project: Project, now: str, then: str) -> Iterator[Change]:
         if "160000" in (before, after) or path.split("/")[0] == STATE:
             continue  # a repository of its own; what we keep ourselves
         if letter == "A":
-            yield Change(path, "changed" if os.path.lexists(project.root / path) else "added")
+            yield FileChange(path, "changed" if os.path.lexists(project.root / path) else "added")
         elif letter != "D":
-            yield Change(path, "changed")
+            yield FileChange(path, "changed")
         elif path in tracked:
-            yield Change(path, "removed")
+            yield FileChange(path, "removed")
 
 
-def _output_changes(project: Project, now: str, then: str) -> Iterator[Change]:
+def _output_changes(project: Project, now: str, then: str) -> Iterator[FileChange]:
     """Yield how the outputs that DVC keeps differ."""
     before, after = outputs_in(project, now), outputs_in(project, then)
     edited = _edited(project) if before else frozenset()
@@ -106,11 +106,11 @@ def _output_changes(project: Project, now: str, then: str) -> Iterator[Change]:
         is_there = os.path.lexists(project.root / path)
         if path not in after:
             if is_there:
-                yield Change(path, "removed", is_output=True)
+                yield FileChange(path, "removed", is_output=True)
         elif not is_there:
-            yield Change(path, "added", is_output=True)
+            yield FileChange(path, "added", is_output=True)
         elif before.get(path) != after[path] or path in edited:
-            yield Change(path, "changed", is_output=True)
+            yield FileChange(path, "changed", is_output=True)
 
 
 def _edited(project: Project) -> frozenset[str]:
@@ -126,7 +126,7 @@ def _edited(project: Project) -> frozenset[str]:
     return frozenset(path.rstrip("/") for path in listed)
 
 
-def _refuse_in_the_way(root: Path, changes: Iterable[Change]) -> None:
+def _refuse_in_the_way(root: Path, changes: Iterable[FileChange]) -> None:
     """Raise a `UsageError` if a file that stays is where the run has a folder, or vice versa."""
     changes = tuple(changes)
     going = {change.path for change in changes}

@@ -13,7 +13,7 @@ from ..core.git import Git
 from ..errors import ProjectError
 
 # %% auto #0
-__all__ = ['NO_HOOKS', 'submodules_of', 'unkept', 'fill_submodules']
+__all__ = ['NO_HOOKS', 'submodules_of', 'unkept', 'submodules_at', 'fill_submodules']
 
 # %% ../../nbs/lib/pipeline/71_submodules.ipynb #fdb6b765
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
@@ -39,6 +39,13 @@ def unkept(top: Path) -> Iterator[tuple[str, str]]:
             yield path, "a submodule with changes that are not committed in it"
 
 # %% ../../nbs/lib/pipeline/71_submodules.ipynb #98f361f7
+def submodules_at(top: Path, commit: str) -> list[str]:
+    """Return the paths of the submodules in `commit` that the workspace `top` has something of."""
+    listed = os.fsdecode(Git(top).run("ls-tree", "-r", "-z", "--full-tree", commit)).split("\0")
+    paths = [line.partition("\t")[2] for line in listed if line.startswith("160000 ")]
+    return [path for path in paths if _repository(top, path) is not None]
+
+
 def fill_submodules(top: Path, place: Path) -> None:
     """Check the submodules of the worktree `place` out from what the workspace `top` has of them.
 

@@ -22,10 +22,10 @@ from .entries import LockOrder
 from .schedule import State
 
 # %% auto #0
-__all__ = ['Tell', 'Job', 'Turns', 'message_of']
+__all__ = ['Tell', 'StageTurn', 'Turns', 'message_of']
 
 # %% ../../nbs/lib/pipeline/64_turns.ipynb #82e0b11f
-class Job:
+class StageTurn:
     """One stage on its way."""
 
     def __init__(self, stage: Any, place: int, upstream: Sequence[Any]) -> None:
@@ -54,9 +54,9 @@ class Job:
 class _Thread:
     """A thread that does one job after the other, when it has its turn."""
 
-    def __init__(self, do: Callable[[Job], None]) -> None:
+    def __init__(self, do: Callable[[StageTurn], None]) -> None:
         self._do = do
-        self.job: Job | None = None
+        self.job: StageTurn | None = None
         self.turn = threading.Semaphore(0)
         threading.Thread(target=self._work, daemon=True).start()
 
@@ -80,7 +80,7 @@ class Turns:
     def __init__(
         self,
         repo: Any,
-        jobs: Iterable[Job],
+        jobs: Iterable[StageTurn],
         tell: Tell,
         commands: Commands,
         *,
@@ -90,7 +90,7 @@ class Turns:
         self._repo, self._tell, self._commands = repo, tell, commands
         self._jobs = {job.name: job for job in jobs}
         self._dry, self._force = dry, force
-        self._left: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._left: queue.SimpleQueue[StageTurn] = queue.SimpleQueue()
         self._back = threading.Semaphore(0)
         self._idle: list[_Thread] = []
         self._lock_order = LockOrder()
@@ -136,7 +136,7 @@ class Turns:
             self._repo.lock.unlock()
             self._repo._reset()
 
-    def _give_turn(self, job: Job) -> None:
+    def _give_turn(self, job: StageTurn) -> None:
         """Let a stage's thread work until it runs a command or is over."""
         self._repo.scm_context.place = job.place
         # DVC names the holder of its lock on a path by this; two stages must not pass for one.
@@ -145,7 +145,7 @@ class Turns:
         job.thread.turn.release()
         self._back.acquire()
 
-    def _reproduce(self, job: Job) -> None:
+    def _reproduce(self, job: StageTurn) -> None:
         """Do what `dvc repro` does for one stage."""
         if job.stage.frozen and not job.stage.is_import:
             self._tell("noted", text=f"{job.name} is frozen: its dependencies are left as they are")
@@ -168,7 +168,7 @@ class Turns:
             job.is_over = True
             self._back.release()
 
-    def _may_come(self, job: Job) -> bool:
+    def _may_come(self, job: StageTurn) -> bool:
         """Return whether a stage that would run would make what is missing."""
         makers = (self._jobs.get(stage.addressing) for stage in job.upstream)
         return any(maker and maker.state(dry=True) == "would run" for maker in makers)
@@ -188,7 +188,7 @@ class Turns:
             assert job.thread
             job.thread.turn.acquire()
 
-    def _run_all(self, job: Job, run_env: Any) -> None:
+    def _run_all(self, job: StageTurn, run_env: Any) -> None:
         """Run the commands of a stage one after the other, as DVC would."""
         shell, how = dvc_run.get_executable(), dvc_run.prepare_kwargs(job.stage, run_env=run_env)
 
@@ -203,7 +203,7 @@ class Turns:
             if job.code != 0:
                 raise StageCmdFailedError(command, job.code)
 
-    def _end(self, job: Job) -> State:
+    def _end(self, job: StageTurn) -> State:
         """Tell how a stage ended; its thread is free for another."""
         assert job.thread
         self._idle.append(job.thread)

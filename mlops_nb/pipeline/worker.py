@@ -26,7 +26,7 @@ from ..core.processes import processors
 from .command import Commands
 from .entries import GitIgnores
 from .schedule import Step, walk, width
-from .turns import Job, Tell, Turns, message_of
+from .turns import StageTurn, Tell, Turns, message_of
 
 # %% auto #0
 __all__ = ['steps_of', 'plan_of', 'reproduce', 'main', 'Relay', 'stop_when_left']
@@ -48,12 +48,12 @@ def steps_of(
     return steps
 
 # %% ../../nbs/lib/pipeline/65_worker.ipynb #e60f11fe
-def plan_of(repo: Any, order: Mapping[str, Any]) -> tuple[list[Job], list[Step]]:
+def plan_of(repo: Any, order: Mapping[str, Any]) -> tuple[list[StageTurn], list[Step]]:
     """Return the stages that `dvc repro` would look at, and how they wait for each other."""
     whole = repo.index.graph
     active = get_active_graph(whole)
     stages = plan_repro(active, collect_stages(repo, order["targets"] or ["dvc.yaml"]))
-    jobs = [Job(stage, n, list(active.successors(stage))) for n, stage in enumerate(stages)]
+    jobs = [StageTurn(stage, n, list(active.successors(stage))) for n, stage in enumerate(stages)]
     needs = {s.addressing: [other.addressing for other in active.successors(s)] for s in stages}
     neighbours = {
         s.addressing: [o.addressing for o in (*whole.successors(s), *whole.predecessors(s))]

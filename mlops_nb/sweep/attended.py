@@ -11,16 +11,18 @@ import time
 from collections.abc import Callable
 
 from ..errors import MlopsNbError, PipelineKilled
-from .executor import News
+from .executor import KILL, News
 from .spec import RunSpec
 
 # %% auto #0
-__all__ = ['KILL', 'Tell', 'Attend', 'Wish', 'Attended']
+__all__ = ['Tell', 'Attend', 'Interrupted', 'Wish', 'Attended']
 
 # %% ../../nbs/lib/sweep/88_attended.ipynb #095c52f1
-KILL = 3
-"""The interruption that kills."""
 _PATIENCE_SECONDS = 60.0
+
+
+class Interrupted(Exception):
+    """Somebody has interrupted what would take long."""
 
 
 class Wish:
@@ -37,6 +39,15 @@ class Wish:
     def interrupt(self) -> None:
         """Wish for the end, for the third time at once."""
         self.interruptions += 1
+
+    def refuse_after(self, known: int) -> Callable[[], None]:
+        """Return a function that raises `Interrupted` if there are more than `known` of them."""
+
+        def refuse() -> None:
+            if self.interruptions > known:
+                raise Interrupted
+
+        return refuse
 
 
 Tell = Callable[[News], None]

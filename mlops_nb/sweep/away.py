@@ -12,11 +12,11 @@ from dataclasses import replace
 from ..core.project import Project
 from ..errors import RecordError
 from ..pipeline.worktree import cache_folder
-from .attended import KILL, Attended, Tell, Wish
-from .executor import News
-from .homecoming import Homecoming, bring_entries
+from .attended import Attended, Interrupted, Tell, Wish
+from .executor import KILL, News
+from .homecoming import INTERRUPTED, Homecoming, bring_entries
 from .needs import Stock
-from .sending import Sender, facts_of
+from .sending import Sender, facts_of, refuse_submodules
 from .spec import RunSpec
 from .transport import Depot
 from .worker import Correspondent, Hire, WorkerLost
@@ -46,8 +46,23 @@ class Away(Attended):
         self._facts = facts_of(project)
         self.depot = Depot(cache_folder(project))
         self.sender = Sender(project, self.depot)
+        self._looked_at: set[str] = set()
         self._idle: list[Correspondent] = []
         self._all: list[Correspondent] = []
+
+    def submit(self, spec: RunSpec) -> None:
+        """Begin a run; several may go on.
+
+        Raises
+        ------
+        UsageError
+            If its code has submodules.
+        """
+        commit = str(spec.code["commit"])
+        if commit not in self._looked_at:
+            refuse_submodules(self._project, commit)
+            self._looked_at.add(commit)
+        super().submit(spec)
 
     def _attend_trial(self, spec: RunSpec, wish: Wish, tell: Tell) -> None:
         """See a trial through, on another node if one is lost."""
@@ -126,39 +141,50 @@ class _Trial:
     def __init__(self, project: Project, spec: RunSpec, worker: Correspondent, tell: Tell) -> None:
         self._project, self._spec, self._worker, self._tell = project, spec, worker, tell
         self._home: Homecoming | None = None
+        self._passed_on = 0
         self.run = ""
 
     def see_through(self, wish: Wish, sender: Sender, depot: Depot) -> None:
         """Send what is needed, have the trial run, and bring everything home."""
-        sender.send(self._worker, self._spec)
-        if wish.ends:
+        go_on = wish.refuse_after(0)
+        try:
+            with self._worker.minding(go_on):
+                sender.send(self._worker, self._spec)
+            go_on()
+        except Interrupted:
+            self._worker.ask("give_up")
             self._tell(News(self._spec.trial, "over", state="cancelled"))
             return
         self._worker.ask("run", self._spec.to_json())
-        stock, passed_on = sender.stock_of(str(self._spec.code["commit"])), 0
+        stock = sender.stock_of(str(self._spec.code["commit"]))
         while True:
             for told in self._worker.ask("news", _SECONDS):
-                news = News(**told)
-                self._take(news, depot, stock)
+                news = self._take(News(**told), wish, depot, stock)
                 self._tell(news)
                 if news.kind == "over":
                     return
             # before it has begun there is nobody who would listen
-            while self.run and passed_on < min(wish.interruptions, KILL):
+            while self.run and self._passed_on < min(wish.interruptions, KILL):
                 self._worker.ask("interrupt")
-                passed_on += 1
+                self._passed_on += 1
 
-    def _take(self, news: News, depot: Depot, stock: Stock) -> None:
-        """Bring what there is to be brought when something has happened, before it is told."""
+    def _take(self, news: News, wish: Wish, depot: Depot, stock: Stock) -> News:
+        """Bring what there is to be brought when something has happened; return what to tell."""
         if news.trial != self._spec.trial:
             raise RecordError(f"{self._worker.host}: news of another trial", hint="see the node")
         if news.kind == "began":
             self.run = news.run
             self._home = Homecoming(self._project, self._spec, news.run, self._worker)
         elif news.kind == "ended" and news.state == "ran":
-            bring_entries(self._worker, depot, stock)
+            go_on = wish.refuse_after(self._passed_on)
+            with contextlib.suppress(Interrupted), self._worker.minding(go_on):
+                bring_entries(self._worker, depot, stock)
         elif news.kind == "over" and self._home is not None:
-            self._home.bring(depot)
+            try:  # what was interrupted leaves something as well
+                self._home.bring(depot, wish.refuse_after(wish.interruptions))
+            except Interrupted:
+                return replace(news, state="cancelled", text=INTERRUPTED)
+        return news
 
     def let_go(self) -> None:
         """End the record as killed, unless the trial has come to an end of its own."""

@@ -13,7 +13,7 @@ from functools import partial
 from ..config.config import make_config
 from ..config.multirun import expand
 from ..core.git import Git
-from ..core.locks import locked
+from ..core.locks import is_locked, locked
 from ..core.processes import processors
 from ..core.project import Project
 from ..errors import MlopsNbError, PipelineError
@@ -24,6 +24,7 @@ from ..pipeline.run import code_and_configs
 from ..pipeline.snapshot import Snapshot
 from ..pipeline.worktree import tidy
 from ..runs.annotations import Annotations
+from ..runs.folder import LOCK
 from ..runs.run import Run, new_id
 from ..runs.store import Store
 from .executor import Executor, News
@@ -33,7 +34,8 @@ from .source import PRUNED, Listed, Source, note_pruned
 from .spec import RunSpec
 
 # %% auto #0
-__all__ = ['SWEEPS', 'plan_sweep', 'keep_sweep', 'last_runs', 'unfinished', 'Conducted', 'conduct', 'spec_of']
+__all__ = ['SWEEPS', 'plan_sweep', 'keep_sweep', 'withdraw_sweep', 'last_runs', 'alive_trials', 'unfinished', 'Conducted',
+           'conduct', 'spec_of']
 
 # %% ../../nbs/lib/sweep/70_conduct.ipynb #0dfacc99
 SWEEPS = "refs/mlops_nb/sweeps"
@@ -75,6 +77,12 @@ def keep_sweep(
     Git(project.root).run("update-ref", f"{SWEEPS}/{sweep.id}", snapshot.commit)
     return sweep
 
+
+def withdraw_sweep(project: Project, sweep: Sweep) -> None:
+    """Forget a sweep of which nothing has begun."""
+    sweep_file(project, sweep.id).unlink(missing_ok=True)
+    Git(project.root).run("update-ref", "-d", f"{SWEEPS}/{sweep.id}")
+
 # %% ../../nbs/lib/sweep/70_conduct.ipynb #a50567ae
 def last_runs(project: Project, sweep: Sweep) -> dict[int, Run]:
     """Return for each trial its successful run or else its last one, as far as there is one."""
@@ -92,6 +100,16 @@ def last_runs(project: Project, sweep: Sweep) -> dict[int, Run]:
 def _is_better(run: Run, than: Run) -> bool:
     """Return whether `run`, the later one, says more of a trial."""
     return run.state == "ok" or than.state != "ok"
+
+
+def alive_trials(project: Project, sweep: Sweep) -> frozenset[int]:
+    """Return the trials of which a run goes on: a job may outlive its driver for a while."""
+    store = Store(project.runs)
+    return frozenset(
+        trial.number
+        for trial in sweep.trials
+        if any(is_locked(store.folder_of(run) / LOCK) for run in trial.runs)
+    )
 
 
 def unfinished(project: Project, sweep: Sweep) -> list[Trial]:
@@ -137,7 +155,8 @@ def conduct(
         source = source or Listed(partial(unfinished, project))
         conductor = _Conductor(project, sweep, executor, listen, source)
         stop = stack.enter_context(interrupts_counted(lambda _: executor.stop()))
-        conductor.run(list(source.waiting(sweep)), stop)
+        going_on = alive_trials(project, sweep)
+        conductor.run([t for t in source.waiting(sweep) if t.number not in going_on], stop)
         more_to_come = bool(stop and sweep.search)
         if not more_to_come and not source.waiting(conductor.sweep):
             Git(project.root).run("update-ref", "-d", f"{SWEEPS}/{sweep.id}")

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from .spec import RunSpec
 
 # %% auto #0
-__all__ = ['News', 'Executor', 'Rehearsal']
+__all__ = ['KILL', 'News', 'Executor', 'Rehearsal']
 
 # %% ../../nbs/lib/sweep/40_executor.ipynb #8644dc04
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class News:
     text: str = ""
     step: int = 0
     value: float = 0.0
+
+
+KILL = 3
+"""The interruption that kills."""
 
 
 class Executor(Protocol):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from ..core.files import write_atomic
 from ..core.git import Git
 from ..core.moments import timestamp
 from ..core.project import Project
-from ..core.states import UNFINISHED
+from ..core.states import UNFINISHED, State
 from ..errors import MlopsNbError, PipelineKilled, RecordError
 from ..pipeline.experiment import Experiment, experiment_name, keep_code, take_name
 from ..runs.annotations import Annotations
@@ -25,15 +25,20 @@ from ..runs.folder import RECORD
 from ..runs.parcel import MOST_BYTES, is_allowed, record_in
 from ..runs.run import Run, is_id
 from ..runs.store import Store
+from .attended import Interrupted
 from .needs import Stock
+from .run_cache import entry_from, object_name, outs_of
 from .spec import RunSpec
-from .transport import Depot, entry_from, object_name, outs_of, write_piece
+from .transport import Depot, write_piece
 from .worker import Correspondent, WorkerLost
 
 # %% auto #0
-__all__ = ['Homecoming', 'bring_objects', 'bring_entries']
+__all__ = ['INTERRUPTED', 'Homecoming', 'bring_objects', 'bring_entries']
 
 # %% ../../nbs/lib/sweep/93_homecoming.ipynb #1fd5bd0f
+INTERRUPTED = "interrupted while its results came home"
+
+
 class Homecoming:
     """The run of a trial that goes on elsewhere, on record here."""
 
@@ -74,23 +79,28 @@ class Homecoming:
         self._attempt.finish(replace(run, state=state, finished=finished))
         self._attempt = None
 
-    def bring(self, depot: Depot) -> None:
-        """Bring everything of the run that is over.
+    def bring(self, depot: Depot, go_on: Callable[[], None] = lambda: None) -> None:
+        """Bring everything of the run that is over, as long as `go_on` does not raise.
 
         Raises
         ------
         MlopsNbError
             If something is wrong with it; the record says so.
+        Interrupted
+            If `go_on` does; the record says so as well.
         """
         found = self._record()
         try:
-            self._bring_files(found)
-            self._bring_objects(depot, [one.get("hash") for one in found.artifacts.values()])
-            found = self._bring_code(found)
+            with self._worker.minding(go_on):
+                self._bring_files(found)
+                self._bring_objects(depot, [one.get("hash") for one in found.artifacts.values()])
+                found = self._bring_code(found)
         except MlopsNbError as error:
-            state = "error" if found.state == "ok" else found.state
-            kept = {k: v for k, v in found.more.items() if k not in ("experiment", "left")}
-            self._end(replace(found, state=state, more={**kept, "failure": error.to_json()}))
+            self._end(_without_results(found, "error", error.to_json()))
+            raise
+        except Interrupted:
+            failure = {"error": "Interrupted", "message": INTERRUPTED}
+            self._end(_without_results(found, "cancelled", failure))
             raise
         self._end(found)
         with contextlib.suppress(MlopsNbError, WorkerLost):  # all of it is here by now
@@ -149,6 +159,13 @@ class Homecoming:
             self._git.run("bundle", "unbundle", str(draft))
         finally:
             draft.unlink(missing_ok=True)
+
+
+def _without_results(found: Run, state: State, failure: Mapping[str, Any]) -> Run:
+    """Return the record of a run that may have succeeded, and whose results are not all here."""
+    kept = {k: v for k, v in found.more.items() if k not in ("experiment", "left")}
+    end = state if found.state == "ok" else found.state
+    return replace(found, state=end, more={**kept, "failure": dict(failure)})
 
 
 def bring_objects(worker: Correspondent, depot: Depot, names: Iterable[str]) -> None:

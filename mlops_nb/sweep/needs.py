@@ -14,11 +14,12 @@ from ..core.project import Project
 from ..core.yaml import load_yaml
 from ..errors import MlopsNbError
 from ..pipeline.restore import outputs_in
+from .run_cache import entry_from, is_entry, object_name, outs_of
 from .spec import RunSpec
-from .transport import Depot, entry_from, is_entry, object_name, outs_of
+from .transport import Depot
 
 # %% auto #0
-__all__ = ['usable', 'Needs', 'Stock']
+__all__ = ['usable', 'Requirements', 'Stock']
 
 # %% ../../nbs/lib/sweep/87_needs.ipynb #3742773a
 _PARAMS = "params.yaml"
@@ -74,7 +75,7 @@ def _has_deps(
 
 # %% ../../nbs/lib/sweep/87_needs.ipynb #f997f12c
 @dataclass(frozen=True)
-class Needs:
+class Requirements:
     """Objects, each after what it is made of, and entries of the run-cache."""
 
     objects: tuple[str, ...] = ()
@@ -103,7 +104,7 @@ class Stock:
         """Note that there is another entry in the run-cache."""
         self._entries[name] = document
 
-    def needs_of(self, spec: RunSpec) -> Needs:
+    def needs_of(self, spec: RunSpec) -> Requirements:
         """Return what the trial of `spec` needs of what is here."""
         params = load_yaml(spec.params, "the params of a trial") or {}
         known = dict(self._entries)  # other trials add to it
@@ -118,7 +119,7 @@ class Stock:
             if all(outs):
                 objects |= {one: None for out in outs for one in out}
                 entries += [names[id(document)]] if id(document) in names else []
-        return Needs(tuple(objects), tuple(entries))
+        return Requirements(tuple(objects), tuple(entries))
 
 
 def _stages(text: str) -> list[Any]:

@@ -17,16 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.git import Git
-from ..core.project import WORKTREES, Project
-from ..errors import MlopsNbError, RecordError, UsageError
-from ..pipeline.dvc import ask_dvc
-from ..pipeline.experiment import experiment_of, let_code_go, let_experiment_go
-from ..pipeline.worktree import check_out, remove, tidy
-from ..runs.folder import RECORD
-from ..runs.parcel import files_of
-from ..runs.run import Run, new_id
-from ..runs.seal import seal
-from ..runs.store import Store
+from ..core.project import Project
+from ..errors import MlopsNbError, UsageError
+from ..pipeline.worktree import tidy
+from ..runs.run import new_id
 from mlops_nb.sweep.clone import (
     full_name,
     inner_path,
@@ -35,7 +29,9 @@ from mlops_nb.sweep.clone import (
     set_up,
     unblock_interruptions,
 )
+from .fetching import Fetch, begin_fetch
 from .pool import Pool
+from .results import Results
 from .spec import RunSpec
 from .transport import Depot, read_piece, write_piece
 
@@ -44,30 +40,32 @@ __all__ = ['Node']
 
 # %% ../../nbs/lib/sweep/90_node.ipynb #097a5c9d
 _CODE = "refs/mlops_nb/code"
-_BACK = "refs/mlops_nb/back"
 
 
 class Node:
-    """A clone that runs one trial at a time; `verbs` says what it can be asked."""
+    """A clone that runs one trial at a time; `verbs` and those of its `Results` can be asked."""
 
     verbs = frozenset(
-        "welcome lacks take_code take_piece take_entry fetch run news interrupt record files file "
-        "bundle entries entry members piece forget close".split()
+        "welcome lacks take_code take_piece take_entry fetch has_fetched give_up run news "
+        "interrupt entries entry members piece close".split()
     )
 
     def __init__(self) -> None:
         self._pool: Pool | None = None
         self._told: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._known: set[str] = set()
+        self._fetch: Fetch | None = None
         self._is_spent = False
         """Whether the pool was interrupted: it counts that, so the next trial gets another."""
 
     def answer(self, verb: str, *values: Any) -> dict[str, Any]:
         """Do what is asked, and say how that went in plain values."""
         try:
-            if verb not in self.verbs:
-                raise UsageError(f"a node cannot `{verb}`", hint="install the same version there")
-            return {"value": getattr(self, verb)(*values)}
+            if verb in self.verbs:
+                return {"value": getattr(self, verb)(*values)}
+            if verb in Results.verbs:
+                return {"value": getattr(self._results, verb)(*values)}
+            raise UsageError(f"a node cannot `{verb}`", hint="install the same version there")
         except MlopsNbError as error:
             return {"what": error.what, "hint": error.hint, "usage": isinstance(error, UsageError)}
         except OSError as error:
@@ -81,6 +79,7 @@ class Node:
         top = self._folder / "clone"
         self._project = Project(inner_path(top, facts["prefix"]))
         self._depot = Depot(self._folder / "cache")
+        self._results = Results(self._project, self._folder)
         if not (top / ".git").is_dir():
             draft = self._folder / f"{new_id()}.clone"
             Git(self._folder).run("init", "--quiet", str(draft))
@@ -132,17 +131,19 @@ class Node:
         self._depot.take_entry(name, content)
 
     def fetch(self, commit: str) -> bool:
-        """Bring the data of `commit` from the DVC remote; return whether that could be tried."""
-        folder = self._project.state / WORKTREES / new_id()
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place = check_out(self._project, folder, full_name(commit))
-        try:
-            if not ask_dvc(place, "config", "core.remote").stdout.strip():
-                return False
-            ask_dvc(place, "fetch", "--quiet")
-            return True
-        finally:
-            remove(self._project, folder)
+        """Begin to fetch the data of `commit` from the DVC remote; return whether there is one."""
+        self._fetch = begin_fetch(self._project, full_name(commit))
+        return self._fetch is not None
+
+    def has_fetched(self, seconds: float) -> bool:
+        """Return whether nothing is fetched any more; wait a while for it."""
+        return self._fetch is None or self._fetch.is_over(seconds)
+
+    def give_up(self) -> None:
+        """End what is being fetched."""
+        if self._fetch is not None:
+            self._fetch.end()
+            self._fetch = None
 
     def run(self, spec: dict[str, Any]) -> None:
         """Begin a trial."""
@@ -187,37 +188,6 @@ class Node:
             self._is_spent = True
             self._pool.stop()
 
-    def record(self, run: str) -> bytes:
-        """Return the record of a run as it is now."""
-        found = Store(self._project.runs).read(run)
-        if not isinstance(found, Run):
-            raise RecordError(found.reason, hint="it is left on the node")
-        return seal("run", found.to_json())
-
-    def files(self, run: str) -> list[str]:
-        """Return the names of the files of a run that travel, but the record."""
-        found = files_of(Store(self._project.runs).folder_of(run))
-        return [name for name in found if name != RECORD]
-
-    def file(self, run: str, name: str) -> bytes:
-        """Return a file of a run."""
-        return files_of(Store(self._project.runs).folder_of(run))[name].read_bytes()
-
-    def bundle(self, run: str, code: str, start: int) -> tuple[bytes, bool] | None:
-        """Return a piece of a bundle of what git has of a run beyond its code, if anything."""
-        found = Store(self._project.runs).read(run)
-        more = found.more if isinstance(found, Run) else {}
-        experiment, git = experiment_of(more), Git(self._project.root)
-        commit = experiment.commit if experiment else more.get("left")
-        if not commit:
-            return None
-        path = self._folder / f"{found.id}.bundle"
-        if not start:
-            git.run("update-ref", f"{_BACK}/{found.id}", commit)
-            words = [f"{_BACK}/{found.id}", f"^{full_name(code)}"]
-            git.run("bundle", "create", "--quiet", str(path), *words, *_parents(git, commit))
-        return read_piece(path, start)
-
     def entries(self) -> list[str]:
         """Return the entries of the run-cache that are new since the last time."""
         found = set(self._depot.entries()) - self._known
@@ -236,25 +206,9 @@ class Node:
         """Return a piece of an object, `None` if it is not here."""
         return read_piece(self._depot.path(name), start)
 
-    def forget(self, run: str) -> None:
-        """Let a run go that the driver has now."""
-        store, git = Store(self._project.runs), Git(self._project.root)
-        found = store.read(run)
-        experiment = experiment_of(found.more) if isinstance(found, Run) else None
-        if experiment is not None:
-            let_experiment_go(self._project.root, experiment)
-        let_code_go(self._project.root, run)
-        git.run("update-ref", "-d", f"{_BACK}/{run}")
-        store.purge([run])
-        (self._folder / f"{run}.bundle").unlink(missing_ok=True)
-
     def close(self) -> None:
         """Let the trial end, if one goes on."""
+        self.give_up()
         if self._pool is not None:
             self._pool.close()
             self._pool, self._is_spent = None, False
-
-# %% ../../nbs/lib/sweep/90_node.ipynb #b23d59d1
-def _parents(git: Git, commit: str) -> list[str]:
-    """Return the parents of `commit`, as what a bundle leaves out."""
-    return [f"^{parent}" for parent in git.text("rev-parse", f"{commit}^@").split()]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.git import Git
 from ..core.processes import processors
 from ..core.project import Project
 from ..errors import UsageError, did_you_mean
@@ -35,6 +36,11 @@ class Place:
     address: str = ""
     numbers: Mapping[str, int] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it takes long to begin there, so that everything else is to be checked first."""
+        return self.kind == "ray"
 
 
 def parse_place(text: str) -> Place:
@@ -107,7 +113,10 @@ def open_place(
     numbers: dict[str, Any] = dict(place.numbers)
     if place.kind == "ray":
         from mlops_nb.sweep.ray import RayExecutor
+        from mlops_nb.sweep.sending import refuse_submodules
 
+        if Git(project.root).maybe("rev-parse", "--verify", "--quiet", "HEAD") is not None:
+            refuse_submodules(project, "HEAD")  # sooner than Ray has started
         own = {"say": say, "processors": processors()}
         ray = RayExecutor(project, place.address, **{**numbers, **own})
         return Opened(ray, ray.at_once)

@@ -15,15 +15,13 @@ from typing import Any
 from ..core.project import Project
 from ..errors import PipelineKilled
 from ..pipeline.dvc import missing_dvc
-from .executor import News
+from .executor import KILL, News
 from .spec import RunSpec
 
 # %% auto #0
 __all__ = ['Pool']
 
 # %% ../../nbs/lib/sweep/65_pool.ipynb #c76b8bf4
-_ENOUGH = 3
-"""The interruption that kills."""
 _PATIENCE_SECONDS = 20.0
 
 
@@ -105,7 +103,7 @@ class Pool:
     def stop(self) -> None:
         """Interrupt the runs that go on; the third time kills them."""
         self._interruptions += 1
-        self._order(do="interrupt" if self._interruptions < _ENOUGH else "kill")
+        self._order(do="interrupt" if self._interruptions < KILL else "kill")
 
     def cancel(self, trial: int) -> None:
         """Interrupt one run, if it goes on."""

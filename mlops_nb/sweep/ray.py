@@ -10,7 +10,8 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,7 @@ from .node import Node
 from .worker import Worker, WorkerLost
 
 # %% auto #0
-__all__ = ['connect', 'RayWorker', 'RayExecutor']
+__all__ = ['connected', 'RayWorker', 'RayExecutor']
 
 # %% ../../nbs/lib/sweep/95_ray.ipynb #b15db414
 _PRIVATE = {
@@ -36,20 +37,41 @@ _STARTS, _CONNECTIONS = 5, 3
 _KNOCK_SECONDS = 10.0
 
 
-def _ray(environ: Mapping[str, str]) -> ModuleType:
-    """Return Ray, which takes seconds to import and is an extra, with `environ` for it."""
+@contextmanager
+def _ray(environ: Mapping[str, str]) -> Iterator[ModuleType]:
+    """Give Ray, which takes seconds to import and is an extra, with `environ` for it.
+
+    The environment is as it was afterwards: what this process begins later knows no token.
+    """
     if find_spec("ray") is None:
         raise MissingExtra("ray", "ray")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.update(environ)  # some of it is read when Ray is imported
+    usage = "RAY_USAGE_STATS_ENABLED"
+    own = {usage: os.environ.get(usage, "0"), **environ}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)  # some of it is read when Ray is imported
     logging.getLogger("ray").setLevel(logging.ERROR)
-    import ray
+    try:
+        import ray
 
-    return ray
+        _forget_token()
+        yield ray
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
-def connect(address: str, say: Callable[[str], None], processors: int) -> ModuleType:
-    """Connect to the Ray at `address`, or start one if that is empty; return the module.
+def _forget_token() -> None:
+    """Let Ray read the token anew: it keeps the one that it has read first."""
+    with suppress(ImportError, AttributeError):  # another version of Ray
+        loader: Any = import_module("ray._raylet").AuthenticationTokenLoader
+        loader.instance().reset_cache()
+
+
+@contextmanager
+def connected(address: str, say: Callable[[str], None], processors: int) -> Iterator[ModuleType]:
+    """Give Ray, connected to the one at `address`, or to one of our own if that is empty.
 
     Raises
     ------
@@ -58,11 +80,21 @@ def connect(address: str, say: Callable[[str], None], processors: int) -> Module
     UsageError
         If nobody answers there.
     """
-    ray = _ray({} if address else {**_PRIVATE, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
-    if not address:
-        say("starting a Ray on this machine, on loopback alone; that takes some 20 seconds")
-        _start(ray, say, processors)
-        return ray
+    own = {} if address else {**_PRIVATE, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with _ray(own) as ray:
+        if address:
+            _join(ray, address, say)
+        else:
+            say("starting a Ray on this machine, on loopback alone; that takes some 20 seconds")
+            _start(ray, say, processors)
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def _join(ray: ModuleType, address: str, say: Callable[[str], None]) -> None:
+    """Connect to the Ray at `address`."""
     say(f"connecting to the Ray cluster at {address}")
     failure = UsageError(
         f"no Ray answers at {address}", hint="see `ray status` there; `--on ray` starts one here"
@@ -73,7 +105,6 @@ def connect(address: str, say: Callable[[str], None], processors: int) -> Module
         raise _because(failure, error) from None
     options = {} if address.startswith("ray://") else _QUIET
     _init(ray, say, _CONNECTIONS, failure, address=address, **options)
-    return ray
 
 
 def _knock(address: str) -> None:
@@ -124,6 +155,8 @@ class RayWorker:
 
     def __init__(self, ray: ModuleType, actor: Any) -> None:
         self._ray, self._actor = ray, actor
+        self._first: Any = None
+        """The question whose answer shows that it has begun."""
 
     def answer(self, verb: str, *values: Any) -> dict[str, Any]:
         """Return what the node answers.
@@ -142,8 +175,9 @@ class RayWorker:
     def waits_for_room(self) -> bool:
         """Return whether it has not begun yet, after a while."""
         with _losses(self._ray):
-            asked = self._actor.answer.remote("")
-            return not self._ray.wait([asked], timeout=_POLL_SECONDS)[0]
+            if self._first is None:
+                self._first = self._actor.answer.remote("")
+            return not self._ray.wait([self._first], timeout=_POLL_SECONDS)[0]
 
     def dismiss(self) -> None:
         """End the process; it may be gone already."""
@@ -197,21 +231,19 @@ class RayExecutor(Away):
         say: Callable[[str], None] = lambda line: None,
         processors: int = 1,
     ) -> None:
-        self._ray = connect(address, say, max(processors, cpus))
-        try:
-            self.resources: Mapping[str, float] = self._ray.cluster_resources()
+        with ExitStack() as stack:
+            ray = stack.enter_context(connected(address, say, max(processors, cpus)))
+            self.resources: Mapping[str, float] = ray.cluster_resources()
             _refuse_too_much(self.resources, {"CPU": cpus, "GPU": gpus})
-        except BaseException:
-            self._ray.shutdown()
-            raise
+            self._connection = stack.pop_all()
         self.at_once = max(1, int(self.resources.get("CPU", 1)) // cpus)
         """How many trials there is room for."""
-        actor = self._ray.remote(Node).options(
+        actor = ray.remote(Node).options(
             num_cpus=cpus, num_gpus=gpus, max_concurrency=_CALLS, scheduling_strategy="SPREAD"
         )
 
         def hire(give_up: Callable[[], bool]) -> Worker | None:
-            worker = RayWorker(self._ray, actor.remote())
+            worker = RayWorker(ray, actor.remote())
             while worker.waits_for_room():
                 if give_up():
                     worker.dismiss()
@@ -223,7 +255,7 @@ class RayExecutor(Away):
     def close(self) -> None:
         """End what goes on, and leave the cluster; a Ray of our own ends."""
         super().close()
-        self._ray.shutdown()
+        self._connection.close()
 
 
 def _refuse_too_much(have: Mapping[str, float], wanted: Mapping[str, int]) -> None:

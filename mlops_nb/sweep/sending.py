@@ -16,14 +16,16 @@ from typing import Any
 from ..core.canonical import digest
 from ..core.git import Git
 from ..core.project import Project
+from ..errors import UsageError
 from ..pipeline.recording import who
+from ..pipeline.submodules import submodules_at
 from .needs import Stock
 from .spec import RunSpec
 from .transport import Depot, pieces
 from .worker import Correspondent
 
 # %% auto #0
-__all__ = ['facts_of', 'Sender']
+__all__ = ['facts_of', 'refuse_submodules', 'Sender']
 
 # %% ../../nbs/lib/sweep/92_sending.ipynb #9ccea469
 def facts_of(project: Project) -> dict[str, Any]:
@@ -39,6 +41,19 @@ def facts_of(project: Project) -> dict[str, Any]:
         "who": who(project.root),
         "paths": inside,
     }
+
+
+_SECONDS = 0.5
+"""How long a node waits for the end of what it fetches before it says that it goes on."""
+
+
+def refuse_submodules(project: Project, commit: str) -> None:
+    """Raise a `UsageError` if `commit` has submodules: their code would be missing on nodes."""
+    top = Path(Git(project.root).text("rev-parse", "--show-toplevel"))
+    found = submodules_at(top, commit)
+    if found:
+        what = f"nodes do not get what is in submodules, and there is {found[0]}"
+        raise UsageError(what, hint="run the sweep here or on Slurm, without `--on ray`")
 
 
 class Sender:
@@ -70,6 +85,8 @@ class Sender:
             if lacks["code"]:
                 self._send_code(worker, commit, lacks["heads"])
             if lacks["objects"] and worker.ask("fetch", commit):
+                while not worker.ask("has_fetched", _SECONDS):
+                    pass
                 lacks = worker.ask("lacks", commit, needs.objects, needs.entries)
             for name in filter(self._depot.has, lacks["objects"]):
                 for piece in pieces(self._depot.path(name)):

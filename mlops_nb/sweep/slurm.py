@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -20,23 +21,38 @@ from typing import Any
 from ..core.project import Project
 from ..errors import MissingExtra, UnwritablePath, UsageError
 from ..runs.run import new_id
-from .attended import KILL, Attended, Tell, Wish
-from .executor import News
+from .attended import Attended, Tell, Wish
+from .executor import KILL, News
+from .heartbeat import Heartbeat, is_silent
 from .pool import Pool
 from .spec import RunSpec
 
 # %% auto #0
-__all__ = ['NEWS', 'ORDERS', 'run_job', 'Slurm']
+__all__ = ['NEWS', 'ORDERS', 'HEART', 'PATIENCE_SECONDS', 'run_job', 'Slurm']
 
 # %% ../../nbs/lib/sweep/96_slurm.ipynb #bf33b383
 NEWS = "news.jsonl"
 ORDERS = "orders"
 """One letter for each interruption."""
+HEART = "driver"
+"""Beats beside the folders of the jobs as long as there is somebody who wants them."""
+PATIENCE_SECONDS = 60.0
+"""How long a driver may be silent."""
 _POLL_SECONDS = 0.25
+_LOOKS = 10
+"""How often a job looks after its driver in the time that this may be silent."""
+_MORE_SECONDS = 10.0
+"""How long a trial of nobody's may take to end before it is interrupted again."""
 
 
-def run_job(root: str, spec: str, folder: str) -> None:
-    """Run the trial that `spec` says in JSON, and tell in files of `folder` how it gets on."""
+def run_job(root: str, spec: str, folder: str, patience: float) -> None:
+    """Run the trial that `spec` says in JSON, and tell in files of `folder` how it gets on.
+
+    It ends when its driver was silent for `patience` seconds, and does not begin after that.
+    """
+    orders = _Orders(Path(folder), patience)
+    if orders.are_nobodys():
+        return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # interruptions come by a file, to us alone
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # the trial inherits it
@@ -45,9 +61,7 @@ def run_job(root: str, spec: str, folder: str) -> None:
     try:
         with Path(folder, NEWS).open("a", encoding="utf-8") as file:
             pool.submit(RunSpec(**json.loads(spec)))
-            watch = threading.Thread(
-                target=_pass_on, args=[pool, Path(folder, ORDERS), begun, over]
-            )
+            watch = threading.Thread(target=_pass_on, args=[pool, orders, begun, over])
             watch.daemon = True
             watch.start()
             while not over.is_set():
@@ -63,16 +77,44 @@ def run_job(root: str, spec: str, folder: str) -> None:
         pool.close()
 
 
-def _pass_on(pool: Pool, orders: Path, begun: threading.Event, over: threading.Event) -> None:
+class _Orders:
+    """The interruptions that a job in `folder` is told, or that it owes to nobody's living."""
+
+    def __init__(self, folder: Path, patience: float) -> None:
+        self._folder, self._patience = folder, patience
+        self._looked = -math.inf
+        self._alone_since: float | None = None
+
+    def are_nobodys(self) -> bool:
+        """Return whether nobody has been there for too long; a shared file system is asked."""
+        try:
+            return is_silent(self._folder.parent / HEART, self._folder / "job", self._patience)
+        except OSError:  # it cannot be told just now
+            return False
+
+    def count(self) -> int:
+        """Return how many interruptions there were so far."""
+        now = time.monotonic()
+        if now - self._looked > self._patience / _LOOKS:
+            self._looked = now
+            if self._alone_since is None and self.are_nobodys():
+                self._alone_since = now
+        if self._alone_since is not None:
+            return 1 + int((now - self._alone_since) / _MORE_SECONDS)
+        try:
+            return len((self._folder / ORDERS).read_bytes())
+        except OSError:
+            return 0
+
+
+def _pass_on(pool: Pool, orders: _Orders, begun: threading.Event, over: threading.Event) -> None:
     """Pass interruptions on to the trial until it is over."""
     begun.wait()  # before there is nobody who would listen
     known = 0
     while not over.wait(_POLL_SECONDS):
-        with contextlib.suppress(OSError):
-            wanted = len(orders.read_bytes())
-            while known < wanted:
-                pool.stop()
-                known += 1
+        while known < orders.count():
+            pool.stop()
+            known += 1
 
 # %% ../../nbs/lib/sweep/96_slurm.ipynb #5e8fb2b4
 class _Tail:
@@ -111,6 +153,8 @@ class Slurm(Attended):
     ----------
     cpus, gpus, memory, minutes, more
         What is asked for a trial: `memory` in GB, and `more` by the names that Slurm has.
+    patience
+        After how many seconds jobs end whose driver is silent.
 
     Raises
     ------
@@ -132,19 +176,22 @@ class Slurm(Attended):
         memory: int = 0,
         minutes: int = 24 * 60,
         more: Mapping[str, str] | None = None,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         super().__init__(self._attend_job)
         submitit = _submitit()
         if not local and shutil.which("sbatch") is None:
             hint = "log in to a machine that submits jobs; `--on slurm:local` tries it without"
             raise UsageError("there is no Slurm here: no command `sbatch`", hint=hint)
-        self._project, self._cpus, self._is_local = project, cpus, local
+        self._project, self._cpus, self._patience = project, cpus, patience
         self._folder = project.state / "slurm" / new_id()
         try:  # nobody else may put a pickle there
             self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder.mkdir(mode=0o700)
+            self._heart = Heartbeat(self._folder / HEART, patience)
         except OSError as error:
             raise UnwritablePath(self._folder, error.strerror or str(error)) from None
+        _let_go_of_left(self._folder, patience)
         cluster = "local" if local else "slurm"
         self._jobs = submitit.AutoExecutor(folder=self._folder / "jobs", cluster=cluster)
         asked: dict[str, Any] = {"timeout_min": minutes, "cpus_per_task": cpus}
@@ -162,7 +209,7 @@ class Slurm(Attended):
         folder.mkdir(mode=0o700)
         words = (str(self._project.root), json.dumps(spec.to_json()), str(folder))
         with self._submitting, _deaf():
-            job = self._jobs.submit(run_job, *words)
+            job = self._jobs.submit(run_job, *words, self._patience)
         self._begun.append(job)
         run, passed_on, is_cancelled, tail = "", 0, False, _Tail(folder / NEWS)
         while True:
@@ -192,7 +239,15 @@ class Slurm(Attended):
         for job in self._begun:
             if not job.done():
                 job.cancel(check=False)
+        self._heart.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _let_go_of_left(own: Path, patience: float) -> None:
+    """Remove the folders of drivers that were killed: their jobs do not begin, or end, for that."""
+    for heart in own.parent.glob(f"*/{HEART}"):
+        if is_silent(heart, own / "look", patience):
+            shutil.rmtree(heart.parent, ignore_errors=True)
 
 
 @contextlib.contextmanager

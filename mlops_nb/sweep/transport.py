@@ -9,27 +9,19 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..core.files import write_atomic
-from ..core.yaml import load_yaml
-from ..errors import MlopsNbError, RecordError, UnwritablePath
+from ..errors import RecordError, UnwritablePath
+from .run_cache import entry_from, is_entry_name, object_name, outs_of
 
 # %% auto #0
-__all__ = ['PIECE', 'object_name', 'read_piece', 'pieces', 'write_piece', 'Depot', 'entry_from', 'is_entry', 'outs_of']
+__all__ = ['PIECE', 'read_piece', 'pieces', 'write_piece', 'Depot']
 
 # %% ../../nbs/lib/sweep/86_transport.ipynb #891545ba
 _OBJECT = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}(\.dir)?")
-_ENTRY = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}/[0-9a-f]{64}")
-_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
-
-
-def object_name(digest: object) -> str | None:
-    """Return the name of the object with this md5 `digest`, `None` if it is none."""
-    text = str(digest).removeprefix("md5:")
-    return f"{text[:2]}/{text[2:]}" if _HASH.fullmatch(text) else None
 
 
 def _refuse_object(name: object) -> None:
@@ -182,7 +174,7 @@ class Depot:
         """Yield the names of what is in the run-cache."""
         for path in sorted((self.folder / "runs").glob("*/*/*")):
             name = path.relative_to(self.folder / "runs").as_posix()
-            if _ENTRY.fullmatch(name):
+            if is_entry_name(name):
                 yield name
 
     def entry(self, name: str) -> bytes:
@@ -195,7 +187,7 @@ class Depot:
         Raises
         ------
         RecordError
-            If it is none, or one of its outputs is not here.
+            If it is none, or not the one of that name, or one of its outputs is not here.
         """
         path, document = self._entry_path(name), entry_from(content, name)
         if self.lacking(outs_of(document)):
@@ -206,7 +198,7 @@ class Depot:
 
     def _entry_path(self, name: str) -> Path:
         """Return where an entry of the run-cache is."""
-        if not isinstance(name, str) or not _ENTRY.fullmatch(name):
+        if not is_entry_name(name):
             raise RecordError(f"{str(name)[:80]!r} is no entry of DVC's", hint="it is left out")
         return self.folder / "runs" / name
 
@@ -215,46 +207,3 @@ def _md5(path: Path) -> str:
     """Return the md5 of a file, as DVC has it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-# %% ../../nbs/lib/sweep/86_transport.ipynb #192fbe48
-_MOST_BYTES = 2**20
-
-
-def entry_from(content: bytes, where: str) -> dict[str, Any]:
-    """Return what an entry of the run-cache says.
-
-    Raises
-    ------
-    RecordError
-        If it is none.
-    """
-    document: Any = None
-    if len(content) <= _MOST_BYTES:
-        try:
-            document = load_yaml(content.decode(), where)
-        except (MlopsNbError, ValueError):
-            document = None
-    if not is_entry(document):
-        raise RecordError(f"{where}: no entry of a run-cache", hint="it is left out")
-    return dict(document)
-
-
-def is_entry(document: object) -> bool:
-    """Return whether `document` has the form of what is known of one stage."""
-    if not isinstance(document, Mapping) or not isinstance(document.get("cmd"), str | list):
-        return False
-    params = document.get("params") or {}
-    listed = [document.get(key) or [] for key in ("deps", "outs")]
-    if not isinstance(params, Mapping) or not all(isinstance(files, list) for files in listed):
-        return False
-    return all(isinstance(own, Mapping) for own in params.values()) and all(
-        isinstance(file, Mapping) and isinstance(file.get("path"), str)
-        for files in listed
-        for file in files
-    )
-
-
-def outs_of(document: Mapping[str, Any]) -> list[str]:
-    """Return the objects that are the outputs in an entry."""
-    outs = [out for out in document.get("outs") or () if out.get("hash", "md5") == "md5"]
-    return [name for out in outs if (name := object_name(out.get("md5")))]

@@ -5,7 +5,8 @@
 # %% ../../nbs/lib/sweep/91_worker.ipynb #ca73c711
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from ..errors import PipelineError
@@ -44,6 +45,16 @@ class Correspondent:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.host = self.place = ""
+        self._go_on: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def minding(self, go_on: Callable[[], None]) -> Iterator[None]:
+        """Call `go_on`, which may raise, before each question while the context lasts."""
+        self._go_on = go_on
+        try:
+            yield
+        finally:
+            self._go_on = lambda: None
 
     def ask(self, verb: str, *values: Any) -> Any:
         """Return what the worker answers.
@@ -55,6 +66,7 @@ class Correspondent:
         WorkerLost
             If it is gone.
         """
+        self._go_on()
         answer = self.worker.answer(verb, *values)
         if "what" in answer:
             raise PipelineError(f"{self.host or 'a node'}: {answer['what']}", hint=answer["hint"])

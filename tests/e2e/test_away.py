@@ -17,6 +17,7 @@ from mlops_nb.sweep.away import MOST_ATTEMPTS, Away
 from mlops_nb.sweep.clone import FOLDER
 from mlops_nb.sweep.conduct import conduct, plan_sweep
 from mlops_nb.sweep.executor import News
+from mlops_nb.sweep.homecoming import INTERRUPTED
 from mlops_nb.sweep.node import Node
 from mlops_nb.sweep.worker import WorkerLost
 
@@ -175,6 +176,7 @@ def test_a_record_of_something_else_is_not_taken(
         ("bundle", None, "did not come"),
         ("piece", (b"evil", True), "not that of its hash"),
         ("members", ["../../outside"], "no object of DVC's"),
+        ("entry", b"cmd: evil\nouts: []\n", "not the one of that name"),
     ],
 )
 def test_what_a_node_sends_is_looked_at(
@@ -235,3 +237,49 @@ def test_a_trial_that_is_cancelled_ends_and_the_others_go_on(far: Shop) -> None:
         conduct(project, plan_sweep(project, ["train.shrink=0.1,0.9,0.8"]), executor, listen)
     assert ends(told) == ["cancelled", "ok", "ok"]
     assert sorted(run.state for run in runs_of(far)) == ["cancelled", "ok", "ok"]
+
+
+def interrupted(
+    shop: Shop, verb: str, *overrides: str, after: int = 1
+) -> tuple[list[News], list[str]]:
+    """Run a sweep that is interrupted at the answer to a question; return what was asked then."""
+    asked: list[str] = []
+    project, told = Project(shop.root), []
+
+    def meddle(said: str, value: Any) -> Any:
+        asked.append(said)
+        if said == verb and asked.count(verb) == after:
+            executor.stop()
+        return value
+
+    with closing(Away(project, lambda give_up: Beside(meddle))) as executor:
+        conduct(project, plan_sweep(project, overrides), executor, told.append)
+        asked.append("end")
+    return told, asked[asked.index(verb) + after : asked.index("end")]
+
+
+def test_an_interruption_ends_what_is_being_sent(far: Shop) -> None:
+    told, asked = interrupted(far, "take_piece", "train.shrink=0.5")
+    assert ends(told) == ["cancelled"] and asked == ["give_up"]
+    assert runs_of(far) == []
+
+
+def test_an_interruption_ends_what_a_node_fetches(far: Shop, tmp_path: Path) -> None:
+    far.path("raw.csv").write_text("1\n2\n")
+    far.run("dvc", "add", "raw.csv")
+    deps = "    deps:\n    - data/table.csv\n"
+    far.replace("dvc.yaml", deps, deps.replace("    - data", "    - raw.csv\n    - data"))
+    (tmp_path / "store").mkdir()
+    far.run("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    far.commit()
+    told, asked = interrupted(far, "fetch", "train.shrink=0.5")
+    assert ends(told) == ["cancelled"] and asked == ["give_up"]
+    assert not list(tmp_path.glob("node/*/clone/.mlops_nb/worktrees/2*"))
+
+
+def test_an_interruption_while_results_come_home_ends_that_and_is_on_record(far: Shop) -> None:
+    told, asked = interrupted(far, "file", "train.shrink=0.125")
+    assert ends(told) == ["cancelled"] and told[-1].text == INTERRUPTED and asked == []
+    (run,) = runs_of(far)
+    assert run.state == "cancelled" and run.more["failure"]["message"] == INTERRUPTED
+    assert far.run("git", "for-each-ref", "refs/exps").stdout == ""

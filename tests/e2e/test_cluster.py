@@ -13,11 +13,13 @@ from typing import Any
 import psutil
 import pytest
 
+from mlops_nb.core.locks import is_locked
 from mlops_nb.runs.run import Run
+from mlops_nb.sweep.slurm import ORDERS
 from tests.ray_nodes import Nodes, two_nodes
 
 from .conftest import Shop, environment
-from .test_run import state_of
+from .test_run import repository_inside, state_of
 from .test_sweep import how, runs_of
 
 pytestmark = pytest.mark.slow
@@ -152,6 +154,26 @@ def test_nobody_at_the_address_is_said_in_one_line(shop: Shop) -> None:
     assert "no Ray answers at 127.0.0.1:9" in line and "Traceback" not in done.stderr
 
 
+def test_overrides_are_checked_before_ray_is_started(shop: Shop) -> None:
+    done = shop.tool("sweep", "train.shrnk=0.5", "--on", "ray", code=2)
+    assert "shrnk" in done.stderr and "starting a Ray" not in done.stderr
+    assert not shop.path(".mlops_nb/sweeps").exists()
+
+
+def test_a_sweep_that_finds_no_ray_is_not_kept(shop: Shop) -> None:
+    shop.tool("sweep", "train.shrink=0.5", "--on", "ray:127.0.0.1:9", code=2)
+    assert not list(shop.path(".mlops_nb/sweeps").glob("*.json"))
+    assert shop.run("git", "for-each-ref", "refs/mlops_nb/sweeps").stdout == ""
+
+
+def test_submodules_are_refused_before_ray_is_started(shop: Shop, tmp_path: Path) -> None:
+    repository_inside(shop, tmp_path)
+    done = shop.tool("sweep", "train.shrink=0.5", "--on", "ray", code=2)
+    (line,) = [line for line in done.stderr.splitlines() if "error" in line]
+    assert "submodules, and there is shop/parts" in line and "without `--on ray`" in line
+    assert "starting a Ray" not in done.stderr
+
+
 def test_jobs_of_slurm_leave_what_a_sweep_here_leaves(shop: Shop) -> None:
     running = sweep(shop, "slurm:local,cpus=1", "train=median", "train.shrink=0.5,0.25", "-j", "2")
     found, said = ended(running)
@@ -159,6 +181,80 @@ def test_jobs_of_slurm_leave_what_a_sweep_here_leaves(shop: Shop) -> None:
     assert how(shop, "train") == ["ran"] * 2
     assert all(isinstance(run, Run) and run.more["experiment"] for run in runs_of(shop))
     assert not list(shop.path(".mlops_nb/slurm").iterdir())
+
+
+JOB = """
+import sys, time
+from pathlib import Path
+from mlops_nb.core.project import Project
+from mlops_nb.sweep.conduct import conduct, plan_sweep
+from mlops_nb.sweep.slurm import Slurm
+
+project = Project(Path.cwd())
+conduct(project, plan_sweep(project, ["train.shrink=0.5,0.25"], jobs=1),
+        Slurm(project, local=True, patience=float(sys.argv[1])))
+"""
+
+
+def driven(shop: Shop, patience: int) -> subprocess.Popen[bytes]:
+    """Begin a sweep as jobs that wait in `evaluate` for ever; return the driver when one does."""
+    hang = "\n\ndef hang():\n    import pathlib, time\n    pathlib.Path(HERE).touch()\n"
+    hang += "    time.sleep(600) if pathlib.Path(STAY).exists() else None\n"
+    for word, name in (("HERE", "here"), ("STAY", "stay")):
+        hang = hang.replace(word, repr(str(shop.path(name))))
+    score = shop.text("shop/score.py").replace("    return sum", "    hang()\n    return sum")
+    shop.path("shop/score.py").write_text(score + hang)
+    shop.path(".git/info/exclude").write_text("/here\n/stay\n")
+    shop.path("stay").touch()
+    words = [sys.executable, "-c", JOB, str(patience)]
+    driver = subprocess.Popen(words, cwd=shop.root, env=environment())
+    while not shop.path("here").exists():
+        assert driver.poll() is None
+        time.sleep(0.1)
+    return driver
+
+
+def locked_runs(shop: Shop) -> list[Path]:
+    """Return the folders of the runs that go on."""
+    return [lock.parent for lock in shop.path(".mlops_nb/runs").glob("*/lock") if is_locked(lock)]
+
+
+def test_jobs_end_whose_driver_was_killed_and_what_they_did_is_on_record(shop: Shop) -> None:
+    driver = driven(shop, patience=8)
+    driver.kill()
+    driver.wait()
+    while locked_runs(shop):
+        time.sleep(0.2)
+    (run,) = runs_of(shop)
+    assert run.state == "cancelled"
+    shop.path("stay").unlink()
+    found, said = ended(sweep_again(shop, run.origin["sweep"], "slurm:local"))
+    assert [trial["state"] for trial in found["trials"]] == ["ok"] * 2, said
+    assert len(runs_of(shop)) == 3
+
+
+def test_a_trial_that_goes_on_is_left_out_when_its_sweep_is_resumed(shop: Shop) -> None:
+    driver = driven(shop, patience=3600)
+    driver.kill()
+    driver.wait()
+    (folder,) = locked_runs(shop)
+    (run,) = runs_of(shop)
+    try:
+        shop.path("stay").unlink()  # for the other one
+        found, said = ended(sweep_again(shop, run.origin["sweep"], "pool"), code=1)
+        assert "1 trial(s) still go on from before, and are left out" in said
+        assert [trial["state"] for trial in found["trials"]] == ["running", "ok"], said
+        assert locked_runs(shop) == [folder]
+    finally:
+        (news,) = shop.path(".mlops_nb/slurm").glob("*/*/news.jsonl")
+        news.with_name(ORDERS).write_text("!")
+        while locked_runs(shop):
+            time.sleep(0.2)
+
+
+def sweep_again(shop: Shop, id: str, place: str) -> subprocess.Popen[str]:
+    """Resume a sweep."""
+    return sweep(shop, place, "--resume", id)
 
 
 @pytest.mark.parametrize(

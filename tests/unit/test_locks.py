@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,37 @@ def test_where_there_are_no_locks_nothing_is_said(
     life = LifeLock(tmp_path / "lock")
     assert not is_locked(tmp_path / "lock") and not is_free(tmp_path / "lock")
     life.release()
+
+
+def test_a_look_does_not_make_fail_who_takes_the_lock_without_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    look = os.open(path, os.O_RDONLY)
+    fcntl.flock(look, fcntl.LOCK_SH)  # somebody is in the middle of `is_locked`
+    monkeypatch.setattr("time.sleep", lambda _: fcntl.flock(look, fcntl.LOCK_UN))
+    with locked(path, seconds=0.0):
+        assert is_locked(path)
+    os.close(look)
+
+
+def test_takers_and_lookers_all_come_to_their_end(tmp_path: Path) -> None:
+    path, over = tmp_path / "lock", threading.Event()
+    path.touch()
+
+    def look() -> None:
+        while not over.is_set():
+            is_locked(path)
+
+    lookers = [threading.Thread(target=look) for _ in range(4)]
+    for looker in lookers:
+        looker.start()
+    try:
+        for _ in range(200):
+            with locked(path, seconds=0.0):
+                pass
+    finally:
+        over.set()
+        for looker in lookers:
+            looker.join()

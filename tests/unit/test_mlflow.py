@@ -22,18 +22,17 @@ from mlops_nb.core.project import Project
 from mlops_nb.errors import RecordError, UsageError
 from mlops_nb.pipeline import mlflow_server
 from mlops_nb.pipeline.mlflow import (
-    Logged,
     curve_files,
     imported_id,
-    number,
     record_of,
     said_of,
     sections,
     typed,
 )
+from mlops_nb.pipeline.mlflow_answers import logged_run
 from mlops_nb.pipeline.mlflow_files import is_inside
 from mlops_nb.pipeline.mlflow_import import import_mlflow, is_mlflow, open_tracking
-from mlops_nb.pipeline.mlflow_server import _logged
+from mlops_nb.pipeline.mlflow_logged import Logged, number
 from mlops_nb.pipeline.rerun import code_of
 from mlops_nb.runs.run import run_from_json
 
@@ -217,7 +216,7 @@ def test_a_token_is_told_to_the_server_and_to_nobody_else(
 
 def logged(artifacts: str) -> Logged:
     info = {"run_id": "ab", "status": "FINISHED", "start_time": 5, "artifact_uri": artifacts}
-    return _logged({"info": info}, {})
+    return logged_run({"info": info}, {})
 
 
 def test_a_server_elsewhere_cannot_name_a_folder_of_this_machine(

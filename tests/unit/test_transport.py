@@ -14,20 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlops_nb.core.project import Project
+from mlops_nb.core.yaml import load_yaml
 from mlops_nb.errors import RecordError, UsageError
 from mlops_nb.sweep.clone import FOLDER, node_folder
 from mlops_nb.sweep.homecoming import bring_objects
 from mlops_nb.sweep.needs import usable
 from mlops_nb.sweep.node import Node
-from mlops_nb.sweep.transport import (
-    Depot,
-    entry_from,
-    is_entry,
-    object_name,
-    outs_of,
-    pieces,
-    write_piece,
-)
+from mlops_nb.sweep.results import Results
+from mlops_nb.sweep.run_cache import entry_name, object_name, outs_of
+from mlops_nb.sweep.transport import Depot, pieces, write_piece
 
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -153,45 +149,24 @@ def test_a_list_of_a_directory_that_is_none_is_refused(tmp_path: Path, listed: b
         depot.members(name)
 
 
-ENTRY = f"{'ab'}/{'ab' + '0' * 62}/{'1' * 64}"
-
-
 def test_an_entry_is_kept_when_its_outputs_are_there(tmp_path: Path) -> None:
     depot = Depot(tmp_path)
     content = b"cmd: train\nouts:\n- path: model\n  hash: md5\n  md5: %s\n"
     content %= name_of(b"model").replace("/", "").encode()
+    name = entry_name(load_yaml(content.decode(), "here"))
     with pytest.raises(RecordError, match="outputs are not here"):
-        depot.take_entry(ENTRY, content)
+        depot.take_entry(name, content)
     depot.receive(name_of(b"model"), 0, b"model", True)
-    assert outs_of(depot.take_entry(ENTRY, content)) == [name_of(b"model")]
-    assert list(depot.entries()) == [ENTRY] and depot.entry(ENTRY) == content
+    assert outs_of(depot.take_entry(name, content)) == [name_of(b"model")]
+    assert list(depot.entries()) == [name] and depot.entry(name) == content
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"\xff", b"[]", b"cmd: {}", b"deps: []", b"cmd: x\nouts: [1]", b"cmd: x\nparams: 1",
-     b"cmd: x\nouts: [{md5: 1}]", b"a: &a [*a]", b"x" * (2**20 + 1)],
-)  # fmt: skip
-def test_what_is_no_entry_is_refused(content: bytes) -> None:
-    with pytest.raises(RecordError, match="no entry of a run-cache"):
-        entry_from(content, "here")
-
-
-documents = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
-
-
-@given(documents, documents, documents)
-def test_whatever_passes_for_an_entry_can_be_asked(deps: Any, outs: Any, params: Any) -> None:
-    document = {"cmd": "x", "deps": deps, "outs": outs, "params": params}
-    if is_entry(document):
-        assert outs_of(document) == [] or all("/" in name for name in outs_of(document))
-        usable([document], {}, {})
+def test_an_entry_that_is_not_the_one_of_its_name_is_not_kept(tmp_path: Path) -> None:
+    depot = Depot(tmp_path)
+    name = entry_name({"cmd": "train", "outs": [{"path": "model", "md5": "0" * 32}]})
+    with pytest.raises(RecordError, match="not the one of that name"):
+        depot.take_entry(name, b"cmd: train\nouts: []\n")
+    assert list(depot.entries()) == []
 
 
 def entry(cmd: str, deps: dict[str, str], outs: dict[str, str], **params: Any) -> dict[str, Any]:
@@ -228,3 +203,11 @@ def test_the_folder_of_a_node_is_private_and_nobody_elses(tmp_path: Path) -> Non
 @pytest.mark.parametrize("verb", ["", "answer", "__init__", "_listen", "verbs"])
 def test_a_node_does_only_what_it_can_be_asked(verb: str) -> None:
     assert "cannot" in Node().answer(verb)["what"]
+
+
+def test_a_file_that_a_run_does_not_have_is_said_in_one_line(tmp_path: Path) -> None:
+    results = Results(Project(tmp_path), tmp_path)
+    for name in ("reports/train.ipynb", "../../outside", ""):
+        with pytest.raises(RecordError, match="has no file") as raised:
+            results.file("20130101T051500.000-00000001", name)
+        assert "\n" not in str(raised.value)
