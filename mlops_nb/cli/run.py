@@ -139,18 +139,21 @@ def report(ran: Ran, *, as_json: bool) -> None:
     The document of a run that failed is its record as well, with the error as `refused`.
     """
     from mlops_nb.errors import MlopsNbError
+    from mlops_nb.runs.failure import explained
 
     click.echo(f"run {ran.run.id} is kept", err=True)
+    try:
+        ran.refuse_failures()
+    except MlopsNbError as failure:
+        error = explained(failure, ran.run)
+        if not as_json:
+            raise error from None
+        click.echo(f"error: {error}", err=True)
+        print_json({**ran.run.to_json(), "refused": error.to_json()})
+        sys.exit(error.exit_code)
     if as_json:
-        try:
-            ran.refuse_failures()
-        except MlopsNbError as error:
-            click.echo(f"error: {error}", err=True)
-            print_json({**ran.run.to_json(), "refused": error.to_json()})
-            sys.exit(error.exit_code)
         print_json(ran.run.to_json())
         return
-    ran.refuse_failures()
     rows = [[name, stage["how"], f"{stage['seconds']:.1f}"] for name, stage in ran.run.stages.items()]
     print_table("Run", ["stage", "state", "seconds"], rows)
 

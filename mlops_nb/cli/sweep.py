@@ -161,10 +161,19 @@ def _resumed(
 
 def _print(summary: Summary) -> None:
     """Print what came of each trial, and of the trials that differ in their seeds alone."""
+    from mlops_nb.runs.run import short_id
+
     rows = [
-        [t.number, " ".join(t.varied), t.state, f"{t.seconds:.1f}" if t.run else "", _figure(t.metric), t.run]
+        [
+            t.number,
+            " ".join(t.varied),
+            t.state,
+            f"{t.seconds:.1f}" if t.run else "",
+            t.failure or _figure(t.metric),
+            t.run,
+        ]
         for t in summary.trials
-    ]  # fmt: skip
+    ]
     columns = ["trial", "overrides", "state", "seconds", summary.metric or "metric", "run"]
     print_table(f"Sweep {summary.sweep}", columns, rows)
     groups = [
@@ -180,6 +189,9 @@ def _print(summary: Summary) -> None:
     print_table(f"Seeds: {summary.metric}", ["trials", "n", "mean", "deviation"], groups)
     if summary.search:
         click.echo(best_line(summary))
+    failed = [t.run for t in summary.trials if t.failure]
+    if failed:
+        click.echo(f"`mlops-nb open RUN` shows why one failed, such as {short_id(failed[0])}")
 
 
 def _figure(value: Any) -> str:

@@ -13,6 +13,7 @@ from ..core.project import Project
 from ..errors import MlopsNbError
 from ..notebook.stage import read_stages
 from ..pipeline.graph import graph, run_order
+from ..runs.failure import failure_of
 from ..runs.run import Run
 from .aim import Aim, aim_from_json, flat
 from .conduct import last_runs
@@ -58,6 +59,8 @@ class TrialSummary:
     seconds: float
     metric: Any
     metrics: Mapping[str, Any]
+    failure: str = ""
+    """Where it failed and of what."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,10 @@ def _summary_of(
     if state == "cancelled" and trial.pruned:
         state = PRUNED
     words, run_id = (tuple(trial.overrides), varied), run.id if run else ""
-    return TrialSummary(trial.number, *words, state, run_id, seconds, metrics.get(name), metrics)
+    failure = failure_of(run) if run and state not in ("cancelled", PRUNED) else ""
+    return TrialSummary(
+        trial.number, *words, state, run_id, seconds, metrics.get(name), metrics, failure
+    )
 
 
 def best_of(aim: Aim, trials: Iterable[TrialSummary]) -> Best | None:

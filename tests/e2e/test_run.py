@@ -401,3 +401,20 @@ def test_no_journal_of_another_run_is_opened(shop: Shop) -> None:
     found = outcomes_of(Project(shop.root), second.id)
     assert found["train"].folder.name == second.stages["train"]["execution"]
     assert first.stages["train"]["execution"].endswith(first.id[-8:])
+
+
+def test_the_last_line_of_a_run_that_failed_names_cell_and_exception(shop: Shop) -> None:
+    shop.replace("shop/score.py", "return sum", "raise ValueError('no score')\n    return sum")
+    done = shop.tool("run", "train.shrink=0.5", code=1)
+    run = newest(shop)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"error: run {run.id[-8:]} failed in evaluate, cell ")
+    assert ": ValueError: no score; `mlops-nb open " + run.id[-8:] + "`" in last
+    assert "exited with" not in last
+    shown = shop.tool("runs", "show", run.id).stdout
+    assert "ValueError: no score" in shown
+    watched = shop.tool("runs", "watch", run.id, code=1).stderr.splitlines()
+    assert "failed in evaluate, cell " in watched[-1] and "mlops-nb open" in watched[-1]
+
+    workspace = shop.tool("repro", code=1).stderr.splitlines()[-1]
+    assert "failed in evaluate, cell " in workspace and "ValueError: no score" in workspace

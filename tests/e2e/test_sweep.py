@@ -86,6 +86,29 @@ def test_a_trial_that_fails_stops_nothing(shop: Shop) -> None:
     assert len(runs_of(shop)) == 4
 
 
+def test_a_trial_that_fails_names_cell_and_exception_wherever_it_is_shown(shop: Shop) -> None:
+    shop.replace(
+        "shop/score.py", "    return sum", "    assert fitted < 9, 'too much'\n    return sum"
+    )
+    words = ["sweep", "train.shrink=100,0.5", "-j", "1"]
+    done = shop.tool(*words, code=1)
+    (run,) = [run.id for run in runs_of(shop) if run.state == "error"]
+    (line,) = [line for line in done.stderr.splitlines() if "AssertionError" in line]
+    cell = line.partition("cell ")[2].partition(":")[0]
+    failure = f"evaluate, cell {cell}: AssertionError: too much"
+    assert line == f"trial 1 failed in {failure}; `mlops-nb open {run[-8:]}`"
+    assert failure in done.stdout
+    assert f"`mlops-nb open RUN` shows why one failed, such as {run[-8:]}" in done.stdout
+
+    command = [sys.executable, "-m", "mlops_nb", *words]
+    environ = {**environment(), "TERM": "xterm", "COLUMNS": "160", "LINES": "30"}
+    terminal = Terminal(command, shop.root, environ)
+    assert terminal.end(120.0) == 1
+    live = terminal.text.rpartition("trials are over")[0]
+    assert f"trial 1 failed in {failure}; " in live
+    assert "exited with" not in terminal.text
+
+
 def test_a_wrong_value_of_one_trial_is_named_and_nothing_is_begun(shop: Shop) -> None:
     done = shop.tool("sweep", "train.shrink=0.5,big", code=2)
     (line,) = [line for line in done.stderr.splitlines() if "error" in line]
