@@ -7,12 +7,15 @@ import io
 import json
 import os
 import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 from mlops_nb.cli.app import run as command_line
 from mlops_nb.cli.naming import complete_run
@@ -116,6 +119,22 @@ def test_the_figures_of_the_table_are_those_of_the_last_stage_that_has_some(
     wanted = ["train.auc", "train.rows", "train.validation.auc"]
     assert heads[4:] == ["train.family", "train.seed", *wanted]
     assert "metrics.prepare.rows" in three.say("--csv", "-w", "seed > 1").splitlines()[0]
+
+
+@pytest.mark.slow
+def test_in_a_bash_cell_of_a_notebook_no_column_is_cut(
+    three: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS")
+    metrics = {"train": {f"a_rather_long_name_{number}": number for number in range(9)}}
+    three.add(5, metrics=metrics)
+    cell = new_code_cell(f"%%bash\n{sys.executable} -m mlops_nb runs")
+    notebook = new_notebook(cells=[cell])
+    NotebookClient(notebook, resources={"metadata": {"path": str(three.root)}}).execute()
+    printed = "".join(output["text"] for output in cell["outputs"])
+    assert "no room for" not in printed and "\x1b" not in printed
+    head = printed.splitlines()[2]
+    assert head.endswith("train.a_rather_long_name_8") and len(head) > 240
 
 
 def test_json_is_a_list_of_runs_with_params_and_metrics_by_stage(three: Runs) -> None:
