@@ -19,6 +19,7 @@ from .search import (
     planned_search,
     search_options,
     taken,
+    warn,
 )
 from .show import json_option, print_json, print_table, shown
 
@@ -132,11 +133,14 @@ def _planned(
     from mlops_nb.core.processes import processors
     from mlops_nb.runs.annotations import Annotations
     from mlops_nb.sweep.conduct import plan_sweep
+    from mlops_nb.sweep.measures import checked_metric
     from mlops_nb.sweep.record import Sweep
 
     words = Annotations(said["name"], frozenset(said["tags"]), said["note"], said["hypothesis"])
     command = ("mlops-nb", *sys.argv[1:])
     at_once = jobs or processors()
+    if metric:
+        warn(checked_metric(project, metric)[1])
     if search:
         asked = Sweep("", (), {}, (), at_once, force, command)
         return planned_search(project, overrides, metric, search, asked, words)

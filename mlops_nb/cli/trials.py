@@ -99,7 +99,7 @@ class TrialProgress(LiveTable):
 
     def _figure(self, trial: int, found: Run) -> str:
         """Return the metric of a run that is over, with its name."""
-        from mlops_nb.sweep.aim import flat
+        from mlops_nb.sweep.measures import flat
         from mlops_nb.sweep.summary import headline_of
 
         sought = self._aim.value(flat(found.metrics)) if self._aim else None

@@ -13,8 +13,9 @@ from ..core.project import Project
 from ..pipeline.listing import stages_in_order
 from ..runs.failure import failure_of
 from ..runs.run import Run
-from .aim import Aim, aim_from_json, flat
+from .aim import Aim, aim_from_json
 from .conduct import last_runs
+from .measures import flat
 from .record import Sweep, Trial
 from .seeds import SeedGroup, seed_groups
 from .source import PRUNED

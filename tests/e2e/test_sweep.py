@@ -175,6 +175,8 @@ def test_seeds_are_summed_up(shop: Shop) -> None:
         (["--resume", "x", "train.seed=1,2"], "leave the rest out"),
         (["train.shrink=interval(0,1)"], "which values to try"),
         (["train.shrink=1,2", "-j", "0"], "0 is not in the range"),
+        (["train.shrink=1,2", "--metric", "evaluate.eror"], "did you mean `evaluate.error`?"),
+        (["train.shrink=1,2", "--metric", "eval.error"], "did you mean `evaluate`?"),
     ],
 )
 def test_mistakes_are_refused_in_one_line(shop: Shop, arguments: list[str], said: str) -> None:

@@ -16,7 +16,7 @@ from mlops_nb.config.multirun import MOST_TRIALS, expand
 from mlops_nb.core.project import Project
 from mlops_nb.errors import ConfigError, RecordError
 from mlops_nb.runs.run import new_id
-from mlops_nb.sweep.aim import flat
+from mlops_nb.sweep.measures import flat
 from mlops_nb.sweep.record import (
     Pruned,
     Sweep,
