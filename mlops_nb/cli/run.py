@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .background import detach_option, detach_run
+from .naming import warn_of_namesakes
 from .show import json_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -59,9 +60,11 @@ def run(overrides: tuple[str, ...], detach: bool, as_json: bool, **given: Any) -
     """
     from mlops_nb.core.project import find_project
     from mlops_nb.pipeline.run import prepare_run, run_pipeline
+    from mlops_nb.runs.store import Store
 
     project = find_project(Path.cwd())
     wanted = asked("run", overrides, **given)
+    warn_of_namesakes("run", given["name"], Store(project.runs).called(given["name"]))
     if detach:
         detach_run(project, prepare_run(project, wanted, order(**given)), as_json=as_json)
         return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .background import detach_option, detach_sweep
+from .naming import warn_of_namesakes
 from .run import said_options
 from .search import (
     best_line,
@@ -134,11 +135,13 @@ def _planned(
     from mlops_nb.runs.annotations import Annotations
     from mlops_nb.sweep.conduct import plan_sweep
     from mlops_nb.sweep.measures import checked_metric
+    from mlops_nb.sweep.naming import sweeps_called
     from mlops_nb.sweep.record import Sweep
 
     words = Annotations(said["name"], frozenset(said["tags"]), said["note"], said["hypothesis"])
     command = ("mlops-nb", *sys.argv[1:])
     at_once = jobs or processors()
+    warn_of_namesakes("sweep", said["name"], sweeps_called(project, said["name"]))
     if metric:
         warn(checked_metric(project, metric)[1])
     if search:
@@ -153,13 +156,14 @@ def _resumed(
     """Return the sweep that is to be finished, in its own words."""
     from dataclasses import replace
 
-    from mlops_nb.sweep.record import meant_sweep, read_sweep, sweep_ids
+    from mlops_nb.sweep.naming import find_sweep
+    from mlops_nb.sweep.record import read_sweep
 
     if overrides or any(given.values()):
         raise click.UsageError(
             "--resume keeps what the sweep was given: leave the rest out, but -j"
         )
-    found = read_sweep(project, meant_sweep(text, sweep_ids(project)))
+    found = read_sweep(project, find_sweep(project, text))
     return replace(found, jobs=jobs or found.jobs)
 
 

@@ -383,3 +383,12 @@ def test_gc_takes_the_code_the_experiment_and_what_a_killed_run_left(shop: Shop)
     assert refs().count("refs/mlops_nb/runs/") == 1
     assert shop.run("git", "worktree", "list").stdout.count("\n") == 1
     assert [run["name"] for run in json.loads(shop.tool("runs", "--json").stdout)] == ["quarter"]
+
+
+def test_a_name_that_is_given_twice_is_given_and_said(three: Runs) -> None:
+    first, second, _ = three.store.ids()
+    assert "warning" not in three.say("name", first, "best")
+    assert "warning" not in three.say("name", first, "best")
+    said = three.say("name", second, "best")
+    assert f"1 other run(s) called `best`, such as {first[-8:]}; only ids tell" in said
+    assert "stands for several runs" in three.refused("show", "best")

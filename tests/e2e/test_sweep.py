@@ -79,11 +79,18 @@ def test_a_trial_that_fails_stops_nothing(shop: Shop) -> None:
     shop.replace(
         "shop/score.py", "    return sum", "    assert fitted < 9, 'too much'\n    return sum"
     )
-    found = sweep(shop, "train.shrink=100,0.5,0.25", code=1)
+    found = sweep(shop, "train.shrink=100,0.5,0.25", "--name", "steep", code=1)
     assert [trial["state"] for trial in found["trials"]] == ["error", "ok", "ok"]
-    again = sweep(shop, "--resume", found["sweep"][-8:], code=1)
+    again = sweep(shop, "--resume", "steep", code=1)
     assert [trial["state"] for trial in again["trials"]] == ["error", "ok", "ok"]
     assert len(runs_of(shop)) == 4
+
+    done = shop.tool("sweep", "train.shrink=0.5,0.25", "--name", "steep")
+    assert f"1 other sweep(s) called `steep`, such as {found['sweep'][-8:]}" in done.stderr
+    done = shop.tool("run", "train.shrink=0.5", "--name", "steep")
+    assert "other run(s) called `steep`" in done.stderr
+    several = shop.tool("sweep", "--resume", "steep", code=2).stderr
+    assert "is the name of several sweeps" in several
 
 
 def test_a_trial_that_fails_names_cell_and_exception_wherever_it_is_shown(shop: Shop) -> None:
