@@ -52,7 +52,7 @@ def _view_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--sort", default="", metavar="NAMES", help="Such as `-auc,started`."),
         click.option(
             "-w", "--where", "filter", default="", metavar="FILTER",
-            help="Such as `auc > 0.7 and train.family == 'forest'`.",
+            help="Such as `roc_auc > 0.7 and params.train.family == 'forest'`.",
         ),
     ):  # fmt: skip
         command = option(command)
