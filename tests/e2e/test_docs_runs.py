@@ -30,8 +30,8 @@ pytestmark = pytest.mark.slow
 TEXT = (ROOT / "docs/runs.md").read_text()
 BLOCK = re.compile(r"^```sh\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 NEEDS_A_SERVER = ("sqlite:", "http:")
-PLAIN = {"-j": 1, "--on": 1, "--name": 1, "--hypothesis": 1, "--metric": 1, "--trials": 1, "--seed": 1,
-         "--search": 0, "--detach": 0}  # fmt: skip
+VALUED = ("-j", "--on", "--name", "--hypothesis", "--metric", "--trials", "--seed")
+FLAGS = ("--search", "--detach")
 
 
 def commands() -> list[list[str]]:
@@ -46,8 +46,8 @@ def parted(words: list[str]) -> tuple[list[str], dict[str, str]]:
     """Return the overrides of a command, and its options."""
     overrides, options, rest = [], {}, iter(words)
     for word in rest:
-        if word in PLAIN:
-            options[word] = next(rest) if PLAIN[word] else ""
+        if word in (*VALUED, *FLAGS):
+            options[word] = next(rest) if word in VALUED else ""
         else:
             overrides.append(word)
     return overrides, options
