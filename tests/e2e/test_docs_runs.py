@@ -1,4 +1,4 @@
-"""The examples of docs/runs.md are about this project: every command and name in them has a meaning here."""
+"""The examples of docs/runs.md are about this project: every command in them has a meaning here."""
 
 from __future__ import annotations
 
