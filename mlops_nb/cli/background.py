@@ -84,7 +84,8 @@ def run_in_background(id: str) -> None:
     project = find_project(Path.cwd())
     prepared = prepared_from_json(json.load(sys.stdin))
     with queued(project, "run", id) as place:
-        recording = Recording(project, prepared.asked, prepared.snapshot, waits_as=id)
+        code, params = prepared.snapshot, prepared.params
+        recording = Recording(project, prepared.asked, code, params=params, waits_as=id)
 
         def wait() -> None:
             say_ready()

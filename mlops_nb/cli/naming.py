@@ -9,6 +9,8 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlops_nb.runs.store import Store
 
 
@@ -46,3 +48,12 @@ def this_store() -> Store:
     from mlops_nb.runs.store import Store
 
     return Store(find_project(Path.cwd()).runs)
+
+
+def warn_of_namesakes(kind: str, name: str, others: Sequence[str]) -> None:
+    """Say so if `others` of the same `kind` are called `name` as well."""
+    from mlops_nb.runs.run import short_id
+
+    if others:
+        what = f"{len(others)} other {kind}(s) called `{name}`, such as {short_id(others[-1])}"
+        click.echo(f"warning: there are {what}; only ids tell them apart", err=True)

@@ -56,9 +56,11 @@ def repro(
     run are let finish and no other begins. What ran is on record as a run; see `mlops-nb runs`.
     """
     from mlops_nb.core.project import find_project
+    from mlops_nb.errors import MlopsNbError
     from mlops_nb.pipeline.recording import Asked
     from mlops_nb.pipeline.repro import ReproOrder
     from mlops_nb.pipeline.workspace import reproduce_on_record
+    from mlops_nb.runs.failure import explained
 
     from .stages import StageProgress
 
@@ -74,7 +76,10 @@ def repro(
             with contextlib.suppress(OSError):  # nobody reads any more
                 click.echo(line, err=True)
     done = recorded.reproduction
-    done.refuse_failures()
+    try:
+        done.refuse_failures()
+    except MlopsNbError as error:
+        raise explained(error, recorded.run) if recorded.run else error from None
     if as_json:
         print_json(done.to_json())
     elif done.unchanged:

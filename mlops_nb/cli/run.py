@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .background import detach_option, detach_run
+from .naming import warn_of_namesakes
 from .show import json_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -59,9 +60,11 @@ def run(overrides: tuple[str, ...], detach: bool, as_json: bool, **given: Any) -
     """
     from mlops_nb.core.project import find_project
     from mlops_nb.pipeline.run import prepare_run, run_pipeline
+    from mlops_nb.runs.store import Store
 
     project = find_project(Path.cwd())
     wanted = asked("run", overrides, **given)
+    warn_of_namesakes("run", given["name"], Store(project.runs).called(given["name"]))
     if detach:
         detach_run(project, prepare_run(project, wanted, order(**given)), as_json=as_json)
         return
@@ -139,18 +142,21 @@ def report(ran: Ran, *, as_json: bool) -> None:
     The document of a run that failed is its record as well, with the error as `refused`.
     """
     from mlops_nb.errors import MlopsNbError
+    from mlops_nb.runs.failure import explained
 
     click.echo(f"run {ran.run.id} is kept", err=True)
+    try:
+        ran.refuse_failures()
+    except MlopsNbError as failure:
+        error = explained(failure, ran.run)
+        if not as_json:
+            raise error from None
+        click.echo(f"error: {error}", err=True)
+        print_json({**ran.run.to_json(), "refused": error.to_json()})
+        sys.exit(error.exit_code)
     if as_json:
-        try:
-            ran.refuse_failures()
-        except MlopsNbError as error:
-            click.echo(f"error: {error}", err=True)
-            print_json({**ran.run.to_json(), "refused": error.to_json()})
-            sys.exit(error.exit_code)
         print_json(ran.run.to_json())
         return
-    ran.refuse_failures()
     rows = [[name, stage["how"], f"{stage['seconds']:.1f}"] for name, stage in ran.run.stages.items()]
     print_table("Run", ["stage", "state", "seconds"], rows)
 

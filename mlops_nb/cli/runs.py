@@ -52,7 +52,7 @@ def _view_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--sort", default="", metavar="NAMES", help="Such as `-auc,started`."),
         click.option(
             "-w", "--where", "filter", default="", metavar="FILTER",
-            help="Such as `auc > 0.7 and train.family == 'forest'`.",
+            help="Such as `roc_auc > 0.7 and params.train.family == 'forest'`.",
         ),
     ):  # fmt: skip
         command = option(command)
@@ -73,9 +73,12 @@ def runs(ctx: click.Context, /, by: str | None, as_csv: bool, as_json: bool, **g
         return
     if as_csv and as_json:
         raise click.UsageError("ask for --csv or for --json")
-    view = _view(as_table=not (as_csv or as_json), **given)
+    as_table = not (as_csv or as_json)
+    view = _view(as_table=as_table, **given)
     keys = _words((by,)) if by is not None else None
     with _index() as (store, index):
+        if as_table:
+            view = _of_last_stage(store, view)
         if keys is not None:
             _list_groups(index, view, keys, as_csv=as_csv, as_json=as_json)
         else:
@@ -89,6 +92,16 @@ def _view(*, as_table: bool, columns: tuple[str, ...], limit: int | None, **give
     if limit is None and as_table:
         limit = _MOST_SHOWN
     return View(columns=_words(columns), limit=limit or None, **given)
+
+
+def _of_last_stage(store: Store, view: View) -> View:
+    """Return `view` with the order of the stages, whose last one has the figures that matter."""
+    from dataclasses import replace
+
+    from mlops_nb.core.project import Project
+    from mlops_nb.pipeline.listing import stages_in_order
+
+    return replace(view, stages=stages_in_order(Project(store.folder.parent.parent)))
 
 
 def _words(texts: tuple[str, ...]) -> list[str]:

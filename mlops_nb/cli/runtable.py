@@ -229,8 +229,9 @@ def _seconds(stage: Mapping[str, Any]) -> str:
 
 def _reason(stage: Mapping[str, Any]) -> str:
     """Return why a stage was run, or what kept it from ending well."""
-    error = stage.get("error")
-    message = error.get("message") if isinstance(error, Mapping) else error
+    from mlops_nb.runs.failure import cause_in
+
+    message = cause_in(stage) if stage.get("error") else ""
     why = stage.get("why")
     return str(message or (", ".join(map(str, why)) if isinstance(why, list) else why) or "")
 

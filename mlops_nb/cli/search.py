@@ -64,13 +64,23 @@ def planned_search(
     """Return a new search."""
     import secrets
 
+    from mlops_nb.sweep.measures import series_doubt
     from mlops_nb.sweep.searching import plan_search
 
     if not metric:
         raise click.UsageError("`--search` needs `--metric KEY`, such as `--metric evaluate.auc`")
     given = {name: value for name, value in words.items() if value is not None}
     options = {"trials": _TRIALS, "seed": secrets.randbelow(1 << 31), **given}
-    return plan_search(project, overrides, asked, said, metric, **options)
+    planned = plan_search(project, overrides, asked, said, metric, **options)
+    if watch := planned.search["watch"]:
+        warn(series_doubt(project, watch))
+    return planned
+
+
+def warn(doubt: str) -> None:
+    """Say what is in doubt, if anything is."""
+    if doubt:
+        click.echo(f"warning: {doubt}", err=True)
 
 
 def more_trials(sweep: Sweep, words: Mapping[str, Any] | None) -> Sweep:

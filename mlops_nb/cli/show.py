@@ -64,8 +64,8 @@ def table_width() -> int:
     """Return how many characters there is room for in a line of a table."""
     from rich.console import Console
 
-    console = Console()
-    return console.width if console.is_terminal or "COLUMNS" in os.environ else _WIDEST
+    # not what `rich` takes for a terminal: Jupyter's FORCE_COLOR makes it one of every cell
+    return Console().width if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDEST
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

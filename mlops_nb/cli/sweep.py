@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .background import detach_option, detach_sweep
+from .naming import warn_of_namesakes
 from .run import said_options
 from .search import (
     best_line,
@@ -19,6 +20,7 @@ from .search import (
     planned_search,
     search_options,
     taken,
+    warn,
 )
 from .show import json_option, print_json, print_table, shown
 
@@ -167,11 +169,16 @@ def _planned(
     from mlops_nb.core.processes import processors
     from mlops_nb.runs.annotations import Annotations
     from mlops_nb.sweep.conduct import plan_sweep
+    from mlops_nb.sweep.measures import checked_metric
+    from mlops_nb.sweep.naming import sweeps_called
     from mlops_nb.sweep.record import Sweep
 
     words = Annotations(said["name"], frozenset(said["tags"]), said["note"], said["hypothesis"])
     command = ("mlops-nb", *sys.argv[1:])
     at_once = jobs or processors()
+    warn_of_namesakes("sweep", said["name"], sweeps_called(project, said["name"]))
+    if metric:
+        warn(checked_metric(project, metric)[1])
     if search:
         asked = Sweep("", (), {}, (), at_once, force, command)
         return planned_search(project, overrides, metric, search, asked, words)
@@ -184,22 +191,32 @@ def _resumed(
     """Return the sweep that is to be finished, in its own words."""
     from dataclasses import replace
 
-    from mlops_nb.sweep.record import meant_sweep, read_sweep, sweep_ids
+    from mlops_nb.sweep.naming import find_sweep
+    from mlops_nb.sweep.record import read_sweep
 
     if overrides or any(given.values()):
         raise click.UsageError(
             "--resume keeps what the sweep was given: leave the rest out, but -j"
         )
-    found = read_sweep(project, meant_sweep(text, sweep_ids(project)))
+    found = read_sweep(project, find_sweep(project, text))
     return replace(found, jobs=jobs or found.jobs)
 
 
 def _print(summary: Summary) -> None:
     """Print what came of each trial, and of the trials that differ in their seeds alone."""
+    from mlops_nb.runs.run import short_id
+
     rows = [
-        [t.number, " ".join(t.varied), t.state, f"{t.seconds:.1f}" if t.run else "", _figure(t.metric), t.run]
+        [
+            t.number,
+            " ".join(t.varied),
+            t.state,
+            f"{t.seconds:.1f}" if t.run else "",
+            t.failure or _figure(t.metric),
+            t.run,
+        ]
         for t in summary.trials
-    ]  # fmt: skip
+    ]
     columns = ["trial", "overrides", "state", "seconds", summary.metric or "metric", "run"]
     print_table(f"Sweep {summary.sweep}", columns, rows)
     groups = [
@@ -215,6 +232,9 @@ def _print(summary: Summary) -> None:
     print_table(f"Seeds: {summary.metric}", ["trials", "n", "mean", "deviation"], groups)
     if summary.search:
         click.echo(best_line(summary))
+    failed = [t.run for t in summary.trials if t.failure]
+    if failed:
+        click.echo(f"`mlops-nb open RUN` shows why one failed, such as {short_id(failed[0])}")
 
 
 def _figure(value: Any) -> str:

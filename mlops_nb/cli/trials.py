@@ -11,9 +11,14 @@ from .progress import LiveTable
 
 if TYPE_CHECKING:
     from mlops_nb.core.project import Project
+    from mlops_nb.runs.run import Run
     from mlops_nb.sweep.aim import Aim
     from mlops_nb.sweep.executor import News
     from mlops_nb.sweep.record import Sweep
+
+
+_FAILED = ("error", "killed:oom", "killed:signal", "timeout")
+"""The states of trials that have something to say about what kept them from their end."""
 
 
 @dataclass
@@ -60,7 +65,9 @@ class TrialProgress(LiveTable):
 
     def listen(self, news: News) -> None:
         """Show one piece of news; that nobody reads any more does not stop the sweep."""
-        row = self._rows.setdefault(news.trial, _Row())
+        from mlops_nb.runs.failure import failed_line, failure_of
+
+        row, failure = self._rows.setdefault(news.trial, _Row()), ""
         if news.kind == "added":
             fixed = self._aim.space.fixed if self._aim else []
             self._words[news.trial] = " ".join(w for w in news.text.split(" ") if w not in fixed)
@@ -71,10 +78,14 @@ class TrialProgress(LiveTable):
         elif news.kind == "over":
             row.state, row.stage = news.state or "unknown", ""
             row.seconds = time.monotonic() - row.began if row.began else 0.0
-            row.metric = self._figure(news.trial, news.run) if news.state == "ok" else ""
+            run = self._run(news.run)
+            row.metric = self._figure(news.trial, run) if run and news.state == "ok" else ""
+            if run is not None and news.state in _FAILED:
+                row.metric = failure_of(run)
+                failure = failed_line(f"trial {news.trial}", run)
         elif news.kind == "step":
             row.metric = f"{news.value:.6g} at step {news.step}"
-        for line in filter(None, [self._line(news, row), self._line_of_cold(news)]):
+        for line in filter(None, [failure or self._line(news, row), self._line_of_cold(news)]):
             with contextlib.suppress(OSError):  # a closed pipe, a closed terminal
                 self._print(line)
 
@@ -89,16 +100,19 @@ class TrialProgress(LiveTable):
         self._cold = f"kernels start cold: {why}" if why else ""
         return self._cold if self._live is None else ""
 
-    def _figure(self, trial: int, run: str) -> str:
-        """Return the metric of a run that is over, with its name."""
+    def _run(self, run: str) -> Run | None:
+        """Return the record of a run that is over, if there is one."""
         from mlops_nb.runs.run import Run
         from mlops_nb.runs.store import Store
-        from mlops_nb.sweep.aim import flat
+
+        found = Store(self._project.runs).read(run) if run else None
+        return found if isinstance(found, Run) else None
+
+    def _figure(self, trial: int, found: Run) -> str:
+        """Return the metric of a run that is over, with its name."""
+        from mlops_nb.sweep.measures import flat
         from mlops_nb.sweep.summary import headline_of
 
-        found = Store(self._project.runs).read(run)
-        if not isinstance(found, Run):
-            return ""
         sought = self._aim.value(flat(found.metrics)) if self._aim else None
         if sought is not None and self._aim is not None:
             if self._best is None or self._aim.is_better(sought, self._best[0]):
@@ -110,8 +124,6 @@ class TrialProgress(LiveTable):
     def _line(self, news: News, row: _Row) -> str:
         """Return the line that says what has happened, if it is worth one."""
         trial = f"trial {news.trial}"
-        if news.kind == "ended" and news.state == "failed":
-            return f"{trial} {news.stage}: failed, {news.text}"
         if self._live is not None:
             return f"{trial}: {news.text}" if news.kind == "over" and news.text else ""
         if news.kind == "began":

@@ -161,6 +161,8 @@ def _state(work: Work) -> str:
 
 def _lines(work: Work) -> Iterator[tuple[str, str]]:
     """Yield what is said of a work and its parts in a pipe, each with a key."""
+    from mlops_nb.runs.failure import failed_line
+
     title = _title(work)
     if work.run is not None:
         for stage, facts in work.run.stages.items():
@@ -169,10 +171,12 @@ def _lines(work: Work) -> Iterator[tuple[str, str]]:
                 after = f" after {took:.1f} s" if took and facts["how"] in ("ran", "failed") else ""
                 yield f"{work.id} {stage}", f"{title} {stage}: {facts['how']}{after}"
     for number, run in sorted((work.trials or {}).items()):
-        yield f"{work.id} {number}", f"{title} trial {number}: {run.state}"
+        failed = "" if run.state == "cancelled" else failed_line(f"{title} trial {number}", run)
+        yield f"{work.id} {number}", failed or f"{title} trial {number}: {run.state}"
     seconds = work.run.wall_seconds if work.run is not None else None
     after = f" after {seconds:.1f} s" if work.is_over and seconds is not None else ""
-    yield work.id, f"{title}: {_state(work)}{after}"
+    failed = failed_line(title, work.run) if work.run is not None and work.state != "cancelled" else ""
+    yield work.id, failed or f"{title}: {_state(work)}{after}"
 
 
 def print_sweeps(store: Store) -> None:

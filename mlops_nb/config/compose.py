@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .config import Config, make_config
+from .mistakes import in_words
 from .schema import Recipe, config_class
 from .secrecy import refuse_literal_secrets
 from ..core.project import Project, enclosing_project, find_project
-from ..errors import ConfigError, MlopsNbError, did_you_mean
-from ..notebook.stage import Stage, read_stages
+from ..errors import ConfigError, MlopsNbError
+from ..notebook.stage import read_stages
 
 # %% auto #0
 __all__ = ['register', 'register_here', 'compose', 'compose_each', 'in_one_line', 'fresh_hydra']
@@ -109,7 +109,7 @@ def _compose_one(recipe: Recipe, overrides: list[str]) -> Config:
     import hydra
     from omegaconf import OmegaConf
 
-    with in_one_line(recipe):
+    with in_one_line(recipe, overrides):
         composed = hydra.compose("config", overrides=overrides)
         OmegaConf.resolve(composed)
         text = str(OmegaConf.to_yaml(composed))
@@ -130,8 +130,8 @@ def _refuse_late_schema(recipe: Recipe) -> None:
 
 
 @contextlib.contextmanager
-def in_one_line(recipe: Recipe) -> Iterator[None]:
-    """Raise a one-line `ConfigError` for what Hydra raises while the context lasts."""
+def in_one_line(recipe: Recipe, overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Raise a one-line `ConfigError` for what Hydra raises about `overrides` in the context."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -144,7 +144,7 @@ def in_one_line(recipe: Recipe) -> Iterator[None]:
     except MlopsNbError:
         raise
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise _translated(error, recipe.stages) from error
+        raise in_words(error, recipe, overrides) from error
 
 
 @contextlib.contextmanager
@@ -168,82 +168,3 @@ def fresh_hydra(conf: Path) -> Iterator[None]:
         log.disabled = False
         state = GlobalHydra.instance()
         state.hydra, VersionBase.instance().version_base = previous
-
-# %% ../../nbs/lib/config/30_compose.ipynb #375a44e5
-_IN_FILE = re.compile(r"In '([^']+)': \w+ raised while composing config:\n")
-_CHOICE = re.compile(r"Invalid value (.+), expected one of \[(.*)\]")
-_FULL_KEY = re.compile(r"^\s*full_key: (.+)$", re.MULTILINE)
-_HINTS = (
-    (r"multirun|Ambiguous", "a config has one value for each key; a list is written `key=[1,2]`"),
-    (r"nterpolation", "refer to a key that is there, as in `${train.seed}`"),
-    (r"'None'|not Optional", "no value is written `null`, where the annotation allows it"),
-    (r"deletion", "give another value: a section holds all parameters of its stage"),
-    (r"converted|Incompatible|Cannot assign|Merge error", "give a value of that type"),
-    (r"[Dd]efaults list|You must specify", "see https://hydra.cc/docs/advanced/defaults_list"),
-    (r"", "write `key=value`; see https://hydra.cc for the override grammar"),
-)
-
-
-def _translated(error: Exception, stages: tuple[Stage, ...]) -> ConfigError:
-    """Return the one-line error for one of Hydra's."""
-    message = _telling(error)
-    file = _IN_FILE.match(message)
-    place = f"conf/{file[1]}.yaml" if file else "conf"
-    fact = (message[file.end() :] if file else message).splitlines()[0]
-    key = _FULL_KEY.search(message)
-    if key and "not in" in fact:
-        return ConfigError(f"{place}: no key `{key[1]}`", hint=_key_hint(key[1], stages))
-    if "Could not find '" in fact:
-        return _unknown_option(fact, message, stages)
-    choice = _CHOICE.search(fact)
-    if key and choice:
-        known = choice[2].split(", ")
-        return ConfigError(
-            f"{place}: `{key[1]}` is {choice[1]}, expected one of {choice[2]}",
-            hint=did_you_mean(choice[1].strip("'"), known),
-        )
-    hint = next(hint for pattern, hint in _HINTS if re.search(pattern, fact))
-    fact = fact.replace("LexerNoViableAltException:", "not an override:")
-    return ConfigError(f"{place}: `{key[1]}`: {fact}" if key else f"{place}: {fact}", hint=hint)
-
-
-def _telling(error: Exception) -> str:
-    """Return the message that names the key: the error's own or, where Hydra wraps, its cause's.
-
-    OmegaConf keeps a cause only under a debugger, and one without a key says less than the error.
-    """
-    messages = [str(said).strip() for said in (error, error.__cause__) if said is not None]
-    named = (message for message in messages if _FULL_KEY.search(message))
-    return next(named, messages[0]) or type(error).__name__
-
-
-def _key_hint(key: str, stages: tuple[Stage, ...]) -> str:
-    """Return the hint for a key that no section has."""
-    section, _, rest = key.partition(".")
-    name, _, inner = rest.partition(".")
-    stage = next((stage for stage in stages if stage.name == section and name), None)
-    if stage is None:
-        return did_you_mean(section, (stage.name for stage in stages))
-    declared = {parameter.name: parameter for parameter in stage.signature.parameters}
-    if name not in declared:
-        return did_you_mean(name, (parameter.name for parameter in stage.configured))
-    fields = {item.name for part in declared[name].type.walk() for item in part.fields}
-    if inner and fields:
-        return did_you_mean(inner.rpartition(".")[2], fields)
-    if inner:
-        return f"add a key of a mapping with `+{key}=...`"
-    return f"it is worked out in the notebook; override it with `+{key}=...`"
-
-
-def _unknown_option(first: str, message: str, stages: tuple[Stage, ...]) -> ConfigError:
-    """Return the error for a group option (or group) that does not exist."""
-    wanted = first.partition("Could not find '")[2].rstrip("'").split("'")[0]
-    listed = [line.strip() for line in message.splitlines() if line.startswith("\t")]
-    options = [line for line in listed if not line.startswith("provider=")]
-    group, _, option = wanted.rpartition("/")
-    if options:
-        return ConfigError(
-            f"conf: group `{group}` has no option `{option}`", hint=did_you_mean(option, options)
-        )
-    hint = did_you_mean(wanted, (stage.name for stage in stages))
-    return ConfigError(f"conf: no file `{wanted}.yaml`", hint=hint)

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.project import Project, find_project
-from ..errors import ProjectError, UnwritablePath, UsageError
+from ..errors import MlopsNbError, ProjectError, UnwritablePath, UsageError
+from ..notebook.stage import read_stages
 from .foreign import add_foreign
+from .graph import graph, run_order
 from ..runs.index import Index
 from ..runs.store import Store
 from ..runs.view import View, frame_of_view
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['INDEX', 'kept_runs', 'all_runs', 'runs']
+__all__ = ['INDEX', 'kept_runs', 'all_runs', 'stages_in_order', 'runs']
 
 # %% ../../nbs/lib/pipeline/77_listing.ipynb #e667b073
 INDEX = "index"
@@ -46,6 +48,15 @@ def all_runs(project: Project) -> Iterator[Index]:
         add_foreign(project)
     with kept_runs(project) as index:
         yield index
+
+# %% ../../nbs/lib/pipeline/77_listing.ipynb #a108317f
+def stages_in_order(project: Project) -> list[str]:
+    """Return the names of the stages as they follow each other, none if they cannot be read."""
+    try:
+        stages = read_stages(project)
+        return [*run_order(graph(stages), [stage.name for stage in stages])]
+    except (MlopsNbError, OSError):
+        return []
 
 # %% ../../nbs/lib/pipeline/77_listing.ipynb #a10a0862
 def runs(

@@ -23,32 +23,18 @@ from ..core.states import State
 from ..errors import MlopsNbError, UnwritablePath
 from ..notebook.interrupts import interrupts_put_off
 from ..notebook.journal import RUN_VARIABLE
-from ..notebook.stage import Stage, read_stages
-from mlops_nb.pipeline.executed import (
-    SETTLED,
-    keep_files,
-    kernels_of,
-    outcomes_of,
-    resources_of,
-    stage_records,
-    state_of,
-)
-from mlops_nb.pipeline.experiment import (
-    keep_code,
-    keep_experiment,
-    keep_left,
-    let_code_go,
-)
+from .conclusion import concluded, with_experiment, with_left
+from .experiment import keep_code, let_code_go
+from .given import config_facts, import_path
 from .progress import StageStates
 from .repro import Follow, Reproduction, ReproEvent
-from .results import read_results
 from .snapshot import LeftOut, Snapshot, take_snapshot
 from ..runs.annotations import Annotations
 from ..runs.run import Run, new_id
 from ..runs.store import Store
 
 # %% auto #0
-__all__ = ['Asked', 'code_facts', 'snapshot_of', 'who', 'import_path', 'Recording', 'hide_from_git']
+__all__ = ['Asked', 'code_facts', 'snapshot_of', 'who', 'Recording', 'hide_from_git']
 
 # %% ../../nbs/lib/pipeline/74_recording.ipynb #31c82562
 @dataclass(frozen=True)
@@ -90,24 +76,12 @@ def who(root: Path) -> dict[str, Any]:
     return {"name": names["name"] or user, "email": names["email"], "user": user}
 
 
-def import_path(path: str, project: Project, place: Project) -> dict[str, str]:
-    """Return `PYTHONPATH` for `place`, given that of `project`: what is in one is in the other.
-
-    A folder `src` comes first, since an installation in development mode leads to the project's.
-    """
-    if project.root == place.root:
-        return {}
-    found = [str(place.root / "src")] if (place.root / "src").is_dir() else []
-    for entry in filter(None, path.split(os.pathsep)):
-        inner = project.relative(Path(entry))
-        found.append(entry if os.path.isabs(inner) else str(place.root / inner))
-    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(found))} if found else {}
-
-
 class Recording:
     """The record of one run: made when it begins, completed by `finish` or `discard`.
 
     One that waits for its turn is `pending` until `begin`; `waits_as` is the id that it gets.
+    `params` is the config, in the words of `params.yaml`; that of the workspace if it is not given,
+    which the pipeline may compose anew.
 
     Raises
     ------
@@ -123,9 +97,10 @@ class Recording:
         asked: Asked,
         snapshot: Snapshot | None = None,
         *,
+        params: str | None = None,
         waits_as: str | None = None,
     ) -> None:
-        self.project = project
+        self.project, self._is_composed = project, params is not None
         self._store = Store(project.runs)
         self._clock, began = time.monotonic(), datetime.now(UTC)
         self.closed: Run | None = None
@@ -143,6 +118,7 @@ class Recording:
             overrides=tuple(asked.overrides),
             code=code_facts(self.snapshot),
             environment=provenance.environment(),
+            **config_facts(project, params),
         )
         keep_code(project.root, self._run.id, self.snapshot.commit)
         try:
@@ -164,7 +140,8 @@ class Recording:
 
         def take(event: ReproEvent) -> None:
             if stages.take(event):
-                self._update(stages=stages.records())
+                config = {} if self._is_composed else config_facts(self.project)
+                self._update(stages=stages.records(), **config)
             follow(event)
 
         return take
@@ -213,42 +190,12 @@ class Recording:
     def _finish(
         self, place: Project, reproduction: Reproduction | None, failure: MlopsNbError | None
     ) -> Run:
-        stages = _stages_of(place)
-        outcomes = outcomes_of(self.project, self.id)
-        records = stage_records(reproduction, outcomes)
-        settled = {name for name, record in records.items() if record["how"] in SETTLED}
-        results = read_results(place, stages, settled)
-        unread = list(results.unread)
-        with _noted(unread):
-            keep_files(self.folder, place, [s for s in stages if s.name in settled], outcomes)
-        state = state_of(reproduction, records, failure)
-        more: dict[str, Any] = {"failure": failure.to_json()} if failure is not None else {}
-        run = replace(
-            self._run,
-            state=state,
-            finished=timestamp(datetime.now(UTC)),
-            wall_seconds=round(time.monotonic() - self._clock, 3),
-            config=results.params,
-            params=results.params,
-            metrics=results.metrics,
-            series=results.series,
-            artifacts=results.artifacts,
-            data=results.data,
-            stages=records,
-            resources=resources_of(outcomes),
-            environment={**self._run.environment, **kernels_of(outcomes)},
-            more=more,
-        )
-        base = self.snapshot.base
-        with _noted(unread):
-            if state == "ok" and base is not None and place.root != self.project.root:
-                name = self._store.annotations(self.id).name or f"run-{self.id[-8:]}"
-                more["experiment"] = asdict(keep_experiment(place.root, base, name))
-            elif left := keep_left(place.root, self.id, self.snapshot.commit, _written(place, run)):
-                more["left"] = left
-        if unread:
-            more["unread"] = unread
-        return self._close(replace(run, more=more))
+        run = concluded(self._run, self.project, place, self.folder, reproduction, failure)
+        seconds = round(time.monotonic() - self._clock, 3)
+        run = replace(run, finished=timestamp(datetime.now(UTC)), wall_seconds=seconds)
+        if place.root == self.project.root:
+            return self._close(with_left(run, place))
+        return self._close(with_experiment(run, place, self._store))
 
     def _close(self, run: Run) -> Run:
         """Write the last record."""
@@ -272,32 +219,9 @@ class Recording:
             raise
 
 
-@contextlib.contextmanager
-def _noted(unread: list[str]) -> Iterator[None]:
-    """Note what cannot be kept: a record without it is better than none."""
-    try:
-        yield
-    except (MlopsNbError, OSError) as error:
-        unread.append(" ".join(str(error).split()))
-
-
 def hide_from_git(state: Path) -> None:
     """Let git overlook what is kept beside it, also where nobody has told it to."""
     ignore = state / ".gitignore"
     if not ignore.exists():
         state.mkdir(parents=True, exist_ok=True)
         write_atomic(ignore, "*\n")
-
-
-def _written(place: Project, run: Run) -> list[str]:
-    """Return the paths that a run writes and git may have."""
-    own = [place.relative(path) for path in (place.params_file, place.plan_file)]
-    return [*own, "dvc.lock", *filter(place.holds, run.artifacts)]
-
-
-def _stages_of(project: Project) -> tuple[Stage, ...]:
-    """Return the stages of `project`, none if one of them cannot be read."""
-    try:
-        return read_stages(project)
-    except MlopsNbError:
-        return ()

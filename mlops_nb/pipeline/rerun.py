@@ -174,7 +174,7 @@ def rerun(
             values = overridden(config.to_dict(), before, after, asked.overrides)
             config = _written(place, values)
         whole = replace(asked, overrides=(*run.overrides, *asked.overrides))
-        recording = Recording(project, whole, code)
+        recording = Recording(project, whole, code, params=config.text)
         with recording.until_it_begins():
             write_config(place, config)
             return record(recording, place, order, follow)

@@ -132,7 +132,8 @@ def run_prepared(
     project: Project, prepared: PreparedRun, follow: Follow = lambda event: None
 ) -> Ran:
     """Run what is prepared."""
-    return _run(Recording(project, prepared.asked, prepared.snapshot), prepared, follow)
+    code, params = prepared.snapshot, prepared.params
+    return _run(Recording(project, prepared.asked, code, params=params), prepared, follow)
 
 
 def run_in_turn(

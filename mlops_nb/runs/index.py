@@ -118,11 +118,18 @@ class Index:
         kinds = self._answer(lambda: self._following.table.kinds())
         return chosen_columns(patterns, kinds)
 
-    def columns(self, *, filter: str = "", removed: bool = False) -> list[ColumnFacts]:
-        """Return what the runs that `filter` matches have in each column, config last."""
+    def columns(
+        self,
+        *,
+        filter: str = "",
+        sort: str = "",
+        limit: int | None = None,
+        removed: bool = False,
+    ) -> list[ColumnFacts]:
+        """Return what the runs that `rows` would return have in each column, config last."""
 
         def ask() -> list[ColumnFacts]:
-            table, found = self._following.table, self._find(filter, "", removed)
+            table, found = self._following.table, self._find(filter, sort, removed)[:limit]
             kinds = table.kinds()
             facts = {}
             for name, cells in table.cells(in_order(kinds), found):

@@ -14,6 +14,7 @@ from ..errors import UsageError
 from .columns import Kinds, column_meant
 from .expression import ORDERED, Column, Compare, Every, Expression, Not, Present, Some
 from .row import BUILT_IN, Kind, Value, kind_of, tidy
+from .slips import slip_in
 
 # %% auto #0
 __all__ = ['parse']
@@ -57,12 +58,9 @@ def parse(text: str, columns: Kinds) -> Expression:
             warnings.simplefilter("ignore")
             tree = ast.parse(source, mode="eval")
         return _Reader(source, columns).condition(tree.body)
-    except SyntaxError as error:
-        raise UsageError(
-            f"filter, character {error.offset or len(source) + 1}: {error.msg}",
-            hint='an example: train.seed == 1 and not state == "ok"; '
-            'a name with other characters is written params.train["max-depth"]',
-        ) from None
+    except SyntaxError:
+        slip = slip_in(source)
+        raise UsageError(f"filter, character {slip.place}: {slip.what}", hint=slip.hint) from None
     except (ValueError, RecursionError, MemoryError) as error:
         reason = str(error) or "too deeply nested"
         raise UsageError(f"filter: {reason}", hint="write it more simply") from None
@@ -98,6 +96,8 @@ class _Reader:
                 return Not(self.condition(inner))
             case ast.Compare():
                 return self._chain(node)
+        if isinstance(node, ast.Tuple):
+            self._refuse(node, "a comma is no operator", "write `and`, or `0.7` with a point")
         operand = self._operand(node)
         if isinstance(operand, Column):
             self._refuse_kind(node, operand, "truth value", "compare it with something")
@@ -116,7 +116,8 @@ class _Reader:
 
     def _comparison(self, first: ast.expr, op: ast.cmpop, second: ast.expr) -> Expression:
         """Return what a comparison of two operands stands for."""
-        left, right, sign = self._operand(first), self._operand(second), _OPERATORS[type(op)]
+        left, sign = self._operand(first), _OPERATORS[type(op)]
+        right = self._compared(second, left)
         if isinstance(op, ast.Is | ast.IsNot) and right is not None:
             self._refuse(second, "`is` asks for None alone", "write `==`")
         if sign in ("in", "not in"):
@@ -162,6 +163,14 @@ class _Reader:
             self._refuse(first, "`in` needs a column and a constant or a list", hint)
         return found if sign == "in" else Every((Present(column), Not(found)))
 
+    def _compared(self, node: ast.expr, left: Any) -> Column | Value | None:
+        """Return what `left` is compared with; a text whose quotes were forgotten is refused."""
+        for part in getattr(node, "elts", [node]):
+            is_word = isinstance(part, ast.Name) and part.id not in _WORDS
+            if is_word and isinstance(left, Column) and "text" in self._kinds(left):
+                self._column(part, f"a text stands in quotes: '{part.id}'")
+        return self._operand(node)
+
     def _operand(self, node: ast.expr) -> Column | Value | None:
         """Return the column, or the constant, that `node` stands for."""
         match node:
@@ -177,8 +186,17 @@ class _Reader:
             case ast.Name(id=name) if name in _WORDS and name not in self._columns:
                 return _WORDS[name]
             case ast.Name() | ast.Attribute() | ast.Subscript():
-                return Column(column_meant(self._name(node), self._columns))
-        self._refuse(node, f"{self._text(node)} is not allowed here", "use names and constants")
+                return self._column(node)
+        hint = "use names and constants; a name with a `-` is written params.train['max-depth']"
+        self._refuse(node, f"{self._text(node)} is not allowed here", hint)
+
+    def _column(self, node: ast.expr, hint: str = "") -> Column:
+        """Return the column that `node` names."""
+        name = self._name(node)
+        try:
+            return Column(column_meant(name, self._columns))
+        except UsageError as error:
+            self._refuse(node, error.what, hint or error.hint)
 
     def _name(self, node: ast.expr) -> str:
         """Return the dotted name that `node` spells."""

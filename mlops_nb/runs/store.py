@@ -156,6 +156,11 @@ class Store:
         ids = self.ids()
         return text if text in ids else meant_run(text, ids, self._names(ids))
 
+    def called(self, name: str) -> list[str]:
+        """Return the ids of the runs that have this name, oldest first."""
+        names = self._names(self.ids()) if name else {}
+        return [run for run, other in names.items() if other == name]
+
     def _names(self, ids: Iterable[str]) -> dict[str, str]:
         """Return the names of those of `ids` that have one that can be read."""
         names = {}

@@ -5,6 +5,7 @@
 # %% ../../nbs/lib/runs/84_view.ipynb #ff100d7a
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,14 +27,17 @@ FIRST = ("id", "name", "state", "started", "wall_seconds")
 """The columns that a table of runs begins with."""
 _DEEPEST = 2
 """How many levels below its stage a figure may lie to be shown unasked."""
+_MOST_ALIKE = 12
+"""How many figures may lie side by side two levels below their stage to be shown unasked."""
 
 
 @dataclass(frozen=True)
 class View:
     """The runs that `filter` matches in the order of `sort`, at most `limit`, and their columns.
 
-    `columns` are names and patterns; `differs` leaves only those in which the runs differ;
-    `removed` adds the runs that were removed.
+    `columns` are names and patterns; `differs` leaves only those in which these runs differ;
+    `removed` adds the runs that were removed. `stages` are the names of the stages as they follow
+    each other: if nobody chose columns, the figures are those of the last one.
     """
 
     filter: str = ""
@@ -42,6 +46,7 @@ class View:
     columns: Sequence[str] = ()
     differs: bool = False
     removed: bool = False
+    stages: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -96,33 +101,47 @@ def shown_columns(index: Index, view: View) -> list[str]:
             return names
         what = ", ".join(f"`{pattern}`" for pattern in view.columns)
         raise UsageError(f"no column is taken by {what}", hint="try `*`")
-    return usual_columns(index.columns(filter=view.filter, removed=view.removed))
+    return usual_columns(_facts(index, view), view.stages)
+
+
+def _facts(index: Index, view: View) -> list[ColumnFacts]:
+    """Return what the runs of `view` have in each column."""
+    return index.columns(filter=view.filter, sort=view.sort, limit=view.limit, removed=view.removed)
 
 
 def _differing(index: Index, view: View) -> list[str]:
     """Return those of the columns of `view` in which its runs differ."""
-    facts = index.columns(filter=view.filter, removed=view.removed)
-    differing = {fact.name for fact in facts if fact.differs}
+    differing = {fact.name for fact in _facts(index, view) if fact.differs}
     return [name for name in index.names(view.columns) if name in differing]
 
 
-def usual_columns(facts: Iterable[ColumnFacts]) -> list[str]:
+def usual_columns(facts: Iterable[ColumnFacts], stages: Sequence[str] = ()) -> list[str]:
     """Return the columns of a table that nobody chose the columns of.
 
-    Parameters come in if there are several values of them, figures if they
-    lie near the top of what a stage has.
+    Parameters come in if there are several values of them, figures if they lie near the top of what
+    the last of `stages` has that has any, or of what any stage has if these have none.
     """
     known = {fact.name: fact for fact in facts}
     first = [name for name in FIRST if name in known]
     params = [name for name, fact in known.items() if _is_in(name, "params") and fact.distinct > 1]
-    figures = [
-        name
-        for name, fact in known.items()
-        if _is_in(name, "metrics") and "number" in fact.kinds and name.count(".") <= _DEEPEST
-    ]
+    numbers = [name for name, fact in known.items() if "number" in fact.kinds]
+    figures = _near_the_top([name for name in numbers if _is_in(name, "metrics")])
+    of_stages = ([n for n in figures if _is_in(n, f"metrics.{stage}")] for stage in stages[::-1])
+    figures = next(filter(None, of_stages), figures)
     # what differs says more, so it is what is left if there is no room for all
     figures.sort(key=lambda name: not known[name].differs)
     return [*first, *in_order(params), *figures]
+
+
+def _near_the_top(figures: Sequence[str]) -> list[str]:
+    """Return those of the names of `figures` that are neither deep down nor one of very many."""
+    alike = Counter(name.rpartition(".")[0] for name in figures)
+
+    def is_near(name: str) -> bool:
+        levels = name.count(".") - 1  # without that of the group and that of the stage
+        return levels <= 1 or (levels == _DEEPEST and alike[name.rpartition(".")[0]] <= _MOST_ALIKE)
+
+    return [name for name in figures if is_near(name)]
 
 
 def _is_in(name: str, group: str) -> bool:

@@ -6,19 +6,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from ..config.space import Space, read_space, space_from_json
 from ..core.project import Project
-from ..errors import ConfigError, did_you_mean
-from ..notebook.stage import Stage, read_stages
-from ..pipeline.results import read_metrics
+from ..errors import ConfigError
+from ..notebook.stage import read_stages
+from .measures import find_metric, find_series, known_metrics, known_series
 
 # %% auto #0
-__all__ = ['Direction', 'SamplerName', 'PrunerName', 'DIRECTIONS', 'SAMPLERS', 'PRUNERS', 'Aim', 'aim_from_json', 'flat',
-           'find_metric', 'find_series', 'checked_direction', 'checked_aim', 'read_aim']
+__all__ = ['Direction', 'SamplerName', 'PrunerName', 'DIRECTIONS', 'SAMPLERS', 'PRUNERS', 'Aim', 'aim_from_json',
+           'checked_direction', 'checked_aim', 'read_aim']
 
 # %% ../../nbs/lib/sweep/25_aim.ipynb #0e938368
 Direction = Literal["maximize", "minimize"]
@@ -62,79 +62,6 @@ def aim_from_json(document: Mapping[str, Any]) -> Aim:
     """Return the aim that the record of a sweep holds."""
     space = space_from_json(document["space"])
     return Aim(**{**document, "space": space, "watch": tuple(document["watch"])})
-
-# %% ../../nbs/lib/sweep/25_aim.ipynb #cd195f29
-def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures in `metrics` by their names with dots."""
-    return dict(_leaves(metrics, ""))
-
-
-def _leaves(value: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
-    """Yield every figure with its name."""
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            yield from _leaves(item, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", item
-
-# %% ../../nbs/lib/sweep/25_aim.ipynb #e19cc8e5
-def find_metric(asked: str, stages: Sequence[Stage], known: Iterable[str]) -> str:
-    """Return the full name of the metric that is `asked` for, which may leave the stage out.
-
-    `known` are the names of the metrics that the stages recorded last time.
-
-    Raises
-    ------
-    ConfigError
-        If no stage declares it, or it is not clear which.
-    """
-    owners = {stage.name: stage for stage in stages if stage.signature.paths("metrics")}
-    names = list(known)
-    name = _full_name("metric", asked, owners, names)
-    stage, _, rest = name.partition(".")
-    own = [other for other in names if other.startswith(f"{stage}.")]
-    code = "".join(cell.source for cell in owners[stage].document.cells)
-    if own and name not in own and rest.rpartition(".")[2] not in code:
-        what = f"stage `{stage}` records no metric `{rest}`"
-        raise ConfigError(what, hint=did_you_mean(name, own))
-    return name
-
-
-def find_series(asked: str, stages: Sequence[Stage]) -> tuple[str, str]:
-    """Return the stage and the file of the series that is `asked` for.
-
-    Raises
-    ------
-    ConfigError
-        If no stage can record it, or it is not clear which.
-    """
-    owners = {stage.name: stage for stage in stages if stage.signature.paths("plots")}
-    stage, _, series = _full_name("series", asked, owners, []).partition(".")
-    (folder, *_) = owners[stage].signature.paths("plots")
-    return stage, f"{folder}/{series}.csv"
-
-
-def _full_name(what: str, asked: str, owners: Mapping[str, Stage], known: Sequence[str]) -> str:
-    """Return the name that is `asked` for with the stage that records it."""
-    port = {"metric": "Metrics", "series": "Plots"}[what]
-    if not owners:
-        hint = f"write `{port.lower()}: {port} = ...` in its parameters cell"
-        raise ConfigError(f"no stage has a port for the {what} `{asked}`", hint=hint)
-    found = [name for name in known if f".{name}".endswith(f".{asked}")]
-    stage, _, rest = asked.partition(".")
-    if rest and stage in owners:
-        return asked
-    if len(found) == 1:
-        return found[0]
-    if not found and len(owners) == 1 and not rest:
-        return f"{next(iter(owners))}.{asked}"
-    names = found or [f"{owner}.{asked}" for owner in owners]
-    if rest and not found:
-        raise ConfigError(
-            f"no stage `{stage}` records the {what} `{asked}`", hint=did_you_mean(stage, owners)
-        )
-    hint = f"write one of {', '.join(names)}"
-    raise ConfigError(f"it is not clear which stage records `{asked}`", hint=hint)
 
 # %% ../../nbs/lib/sweep/25_aim.ipynb #3fe05761
 _SMALL = ("loss", "error", "rmse", "mse", "mae", "mape", "brier", "deviance", "perplexity")
@@ -198,10 +125,12 @@ def read_aim(
         If they ask for what cannot be.
     """
     stages = read_stages(project)
-    name = find_metric(metric, stages, flat(read_metrics(project.root, stages, [])))
+    name = find_metric(metric, stages, known_metrics(project, stages))
     if series and pruner == "none":
         raise ConfigError("nobody watches the series", hint="name a pruner: `--pruner median`")
-    watch = find_series(series or name, stages) if pruner != "none" else ()
+    watch: Sequence[str] = ()
+    if pruner != "none":
+        watch = find_series(series or name, stages, known_series(project, stages))
     towards = checked_direction(name, direction)
     space = read_space(overrides, project)
     return checked_aim(Aim(space, name, towards, trials, seed, sampler, pruner, watch))

@@ -22,9 +22,10 @@ from ..pipeline.worktree import worktree
 from ..runs.annotations import Annotations
 from ..runs.run import Run, new_id
 from ..runs.store import Store
-from .aim import Aim, aim_from_json, checked_aim, flat, read_aim
+from .aim import Aim, aim_from_json, checked_aim, read_aim
 from .conduct import keep_sweep
 from .executor import News
+from .measures import flat
 from .record import Pruned, Sweep, Trial
 from .search import Study, load_optuna
 from .watching import Point, told_points

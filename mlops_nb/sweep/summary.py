@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..core.project import Project
-from ..errors import MlopsNbError
-from ..notebook.stage import read_stages
-from ..pipeline.graph import graph, run_order
+from ..pipeline.listing import stages_in_order
+from ..runs.failure import failure_of
 from ..runs.run import Run
-from .aim import Aim, aim_from_json, flat
+from .aim import Aim, aim_from_json
 from .conduct import last_runs
+from .measures import flat
 from .record import Sweep, Trial
 from .seeds import SeedGroup, seed_groups
 from .source import PRUNED
@@ -58,6 +58,8 @@ class TrialSummary:
     seconds: float
     metric: Any
     metrics: Mapping[str, Any]
+    failure: str = ""
+    """Where it failed and of what."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def summarize(project: Project, sweep: Sweep, metric: str | None = None) -> Summ
     aim = aim_from_json(sweep.search) if sweep.search else None
     metric = metric or (aim.metric if aim else None)
     runs, own = last_runs(project, sweep), varied(sweep)
-    order = _stage_order(project)
+    order = stages_in_order(project)
     metrics = {number: flat(_sorted(run.metrics, order)) for number, run in runs.items()}
     name = chosen_metric(metrics.values(), metric)
     trials = [
@@ -118,7 +120,10 @@ def _summary_of(
     if state == "cancelled" and trial.pruned:
         state = PRUNED
     words, run_id = (tuple(trial.overrides), varied), run.id if run else ""
-    return TrialSummary(trial.number, *words, state, run_id, seconds, metrics.get(name), metrics)
+    failure = failure_of(run) if run and state not in ("cancelled", PRUNED) else ""
+    return TrialSummary(
+        trial.number, *words, state, run_id, seconds, metrics.get(name), metrics, failure
+    )
 
 
 def best_of(aim: Aim, trials: Iterable[TrialSummary]) -> Best | None:
@@ -133,21 +138,12 @@ def best_of(aim: Aim, trials: Iterable[TrialSummary]) -> Best | None:
 
 def headline_of(project: Project, run: Run, asked: str | None = None) -> tuple[str, Any]:
     """Return name and value of the metric of `run` to show, empty and `None` if it has none."""
-    found = flat(_sorted(run.metrics, _stage_order(project)))
+    found = flat(_sorted(run.metrics, stages_in_order(project)))
     name = chosen_metric([found], asked)
     return name, found.get(name)
 
 
-def _stage_order(project: Project) -> dict[str, int]:
-    """Return the place of each stage in the pipeline, of none if it cannot be read."""
-    try:
-        stages = read_stages(project)
-        order = run_order(graph(stages), [stage.name for stage in stages])
-    except (MlopsNbError, OSError):
-        return {}
-    return {name: place for place, name in enumerate(order)}
-
-
-def _sorted(metrics: Mapping[str, Any], order: Mapping[str, int]) -> dict[str, Any]:
+def _sorted(metrics: Mapping[str, Any], order: Sequence[str]) -> dict[str, Any]:
     """Return metrics by stage, those of the last stage last."""
-    return {name: metrics[name] for name in sorted(metrics, key=lambda name: order.get(name, -1))}
+    place = {name: number for number, name in enumerate(order)}
+    return {name: metrics[name] for name in sorted(metrics, key=lambda name: place.get(name, -1))}

@@ -36,7 +36,7 @@ def run_spec(
     """Run the trial that `spec` says, and tell what happens; an error is told as well."""
     run = ""
     try:
-        recording = Recording(project, spec.asked, spec.snapshot)
+        recording = Recording(project, spec.asked, spec.snapshot, params=spec.params)
         run = recording.id
         tell(News(spec.trial, "began", run))
         with (

@@ -114,6 +114,7 @@ def test_jobs_go_one_after_the_other_with_the_code_of_their_commands(gated: Gate
     last = gated.detach("run", "train.shrink=0.4")
     gated.wait_at(0.1)
     assert gated.states() == {first: "running", last: "pending"}
+    assert gated.run(last).params["train"]["shrink"] == 0.4  # from its first moment
     assert [job.id for job in jobs(gated.project)] == [first, sweep, last]
     assert f"sweep {sweep[-8:]}: waiting, 1 before it, 0 of 2 over" in gated.tool("runs").stdout
     gated.shop.path("shop/score.py").write_text("1 / 0\n")  # what waits has the code of before

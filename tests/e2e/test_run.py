@@ -156,9 +156,14 @@ def test_a_killed_run_is_on_record_as_killed_and_the_next_one_tidies_up(shop: Sh
     for line in running.stderr:
         if line.startswith("train: running"):
             break
+    (shown,) = json.loads(shop.tool("runs", "--json").stdout)
+    assert shown["state"] == "running" and shown["params"]["train"]["shrink"] == 0.5
     running.send_signal(signal.SIGKILL)
     running.wait()
     assert newest(shop).state == "killed:signal"
+    (shown,) = json.loads(shop.tool("runs", "--json").stdout)
+    assert shown["params"]["train"]["shrink"] == 0.5 and shown["params"]["prepare"]["rows"] == 20
+    assert "0.5" in shop.tool("runs", "--columns", "shrink", "--csv").stdout
     shop.replace("shop/table.py", "    import time; time.sleep(60)", "    pass")
     deadline = time.monotonic() + 60
     while len(os.listdir(shop.path(".mlops_nb/worktrees"))) and time.monotonic() < deadline:
@@ -401,3 +406,39 @@ def test_no_journal_of_another_run_is_opened(shop: Shop) -> None:
     found = outcomes_of(Project(shop.root), second.id)
     assert found["train"].folder.name == second.stages["train"]["execution"]
     assert first.stages["train"]["execution"].endswith(first.id[-8:])
+
+
+def test_the_last_line_of_a_run_that_failed_names_cell_and_exception(shop: Shop) -> None:
+    shop.replace("shop/score.py", "return sum", "raise ValueError('no score')\n    return sum")
+    done = shop.tool("run", "train.shrink=0.5", code=1)
+    run = newest(shop)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"error: run {run.id[-8:]} failed in evaluate, cell ")
+    assert ": ValueError: no score; `mlops-nb open " + run.id[-8:] + "`" in last
+    assert "exited with" not in last
+    shown = shop.tool("runs", "show", run.id).stdout
+    assert "ValueError: no score" in shown
+    watched = shop.tool("runs", "watch", run.id, code=1).stderr.splitlines()
+    assert "failed in evaluate, cell " in watched[-1] and "mlops-nb open" in watched[-1]
+
+    workspace = shop.tool("repro", code=1).stderr.splitlines()[-1]
+    assert "failed in evaluate, cell " in workspace and "ValueError: no score" in workspace
+
+
+def test_a_reproduction_that_goes_on_has_the_params_that_it_composed(shop: Shop) -> None:
+    shop.replace("conf/config.yaml", "rows: 20", "rows: 31")
+    shop.replace(
+        "shop/table.py", "def read(path):", "def read(path):\n    import time; time.sleep(60)"
+    )
+    command = [sys.executable, "-m", "mlops_nb", "repro"]
+    running = subprocess.Popen(
+        command, cwd=shop.root, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    assert running.stderr
+    for line in running.stderr:
+        if line.startswith("train: running"):
+            break
+    run = newest(shop)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert run.state == "running" and run.params["prepare"]["rows"] == 31

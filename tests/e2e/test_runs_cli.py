@@ -7,12 +7,15 @@ import io
 import json
 import os
 import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 from mlops_nb.cli.app import run as command_line
 from mlops_nb.cli.naming import complete_run
@@ -21,7 +24,7 @@ from mlops_nb.runs.folder import RECORD
 from mlops_nb.runs.run import Run, new_id
 from mlops_nb.runs.store import Store
 
-from .conftest import Shop
+from .conftest import Shop, write_stage
 
 AUC = (0.7, 0.8, 0.9)
 
@@ -97,6 +100,43 @@ def test_the_list_has_the_newest_first_with_what_differs(three: Runs) -> None:
     assert [row[-1] for row in rows] == ["0.9", "0.8", "0.7"]
 
 
+def test_the_figures_of_the_table_are_those_of_the_last_stage_that_has_some(
+    three: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    stages = {"prepare": ("", "Out"), "train": ("In", "Out"), "publish": ("In", "")}
+    for number, (name, (reads, writes)) in enumerate(stages.items(), 1):
+        lines = ["from mlops_nb import In, Metrics, Out"]
+        lines += [f'{reads.lower()}_: In = "{number - 1}.csv"'] if reads else []
+        lines += [f'{writes.lower()}_: Out = "{number}.csv"'] if writes else []
+        path = three.root / f"nbs/pipeline/{number}0_{name}.ipynb"
+        write_stage(path, name, "\n".join([*lines, f'figures: Metrics = "{name}.json"']))
+    importance = {f"column{number}": number for number in range(30)}
+    scores = {"rows": 2, "validation": {"auc": 0.75, "month": {"1": 0.5}}, "importance": importance}
+    params = {"train": {"family": "mlp", "seed": 8, "rows": 20}}
+    three.add(5, params=params, metrics={"prepare": {"rows": 20}, "train": scores})
+    heads = three.say("-w", "seed > 1").splitlines()[2].split()
+    wanted = ["train.auc", "train.rows", "train.validation.auc"]
+    assert heads[4:] == ["train.family", "train.seed", *wanted]
+    assert "metrics.prepare.rows" in three.say("--csv", "-w", "seed > 1").splitlines()[0]
+
+
+@pytest.mark.slow
+def test_in_a_bash_cell_of_a_notebook_no_column_is_cut(
+    three: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS")
+    metrics = {"train": {f"a_rather_long_name_{number}": number for number in range(9)}}
+    three.add(5, metrics=metrics)
+    cell = new_code_cell(f"%%bash\n{sys.executable} -m mlops_nb runs")
+    notebook = new_notebook(cells=[cell])
+    NotebookClient(notebook, resources={"metadata": {"path": str(three.root)}}).execute()
+    printed = "".join(output["text"] for output in cell["outputs"])
+    assert "no room for" not in printed and "\x1b" not in printed
+    head = printed.splitlines()[2]
+    assert "train.a_rather_long_name_8" in head and len(head) > 240
+
+
 def test_json_is_a_list_of_runs_with_params_and_metrics_by_stage(three: Runs) -> None:
     found = three.json()
     assert [run["id"] for run in found] == list(reversed(three.store.ids()))
@@ -127,6 +167,13 @@ def test_columns_are_chosen_by_pattern_and_by_difference(three: Runs) -> None:
     assert three.say("--csv", "-c", "params.*", "--differs").splitlines()[0] == (
         "id,params.train.family,params.train.seed"
     )
+    # what is compared is what is shown
+    heads = three.say("--csv", "-c", "params.*", "--differs", "-w", "family == 'forest'")
+    assert heads.splitlines()[0] == "id,params.train.seed"
+    heads = three.say("--csv", "-c", "params.*", "--differs", "--limit", "2").splitlines()[0]
+    assert heads == "id,params.train.seed"
+    heads = three.say("--csv", "-c", "params.*", "--differs", "-n", "2", "--sort", "auc")
+    assert heads.splitlines()[0] == "id,params.train.family,params.train.seed"
     (first, *_) = three.json("-c", "seed", "--limit", "1")
     assert first["columns"] == {"params.train.seed": 2} and first["params"]["train"]["rows"] == 20
 
@@ -336,3 +383,12 @@ def test_gc_takes_the_code_the_experiment_and_what_a_killed_run_left(shop: Shop)
     assert refs().count("refs/mlops_nb/runs/") == 1
     assert shop.run("git", "worktree", "list").stdout.count("\n") == 1
     assert [run["name"] for run in json.loads(shop.tool("runs", "--json").stdout)] == ["quarter"]
+
+
+def test_a_name_that_is_given_twice_is_given_and_said(three: Runs) -> None:
+    first, second, _ = three.store.ids()
+    assert "warning" not in three.say("name", first, "best")
+    assert "warning" not in three.say("name", first, "best")
+    said = three.say("name", second, "best")
+    assert f"1 other run(s) called `best`, such as {first[-8:]}; only ids tell" in said
+    assert "stands for several runs" in three.refused("show", "best")

@@ -79,11 +79,41 @@ def test_a_trial_that_fails_stops_nothing(shop: Shop) -> None:
     shop.replace(
         "shop/score.py", "    return sum", "    assert fitted < 9, 'too much'\n    return sum"
     )
-    found = sweep(shop, "train.shrink=100,0.5,0.25", code=1)
+    found = sweep(shop, "train.shrink=100,0.5,0.25", "--name", "steep", code=1)
     assert [trial["state"] for trial in found["trials"]] == ["error", "ok", "ok"]
-    again = sweep(shop, "--resume", found["sweep"][-8:], code=1)
+    again = sweep(shop, "--resume", "steep", code=1)
     assert [trial["state"] for trial in again["trials"]] == ["error", "ok", "ok"]
     assert len(runs_of(shop)) == 4
+
+    done = shop.tool("sweep", "train.shrink=0.5,0.25", "--name", "steep")
+    assert f"1 other sweep(s) called `steep`, such as {found['sweep'][-8:]}" in done.stderr
+    done = shop.tool("run", "train.shrink=0.5", "--name", "steep")
+    assert "other run(s) called `steep`" in done.stderr
+    several = shop.tool("sweep", "--resume", "steep", code=2).stderr
+    assert "is the name of several sweeps" in several
+
+
+def test_a_trial_that_fails_names_cell_and_exception_wherever_it_is_shown(shop: Shop) -> None:
+    shop.replace(
+        "shop/score.py", "    return sum", "    assert fitted < 9, 'too much'\n    return sum"
+    )
+    words = ["sweep", "train.shrink=100,0.5", "-j", "1"]
+    done = shop.tool(*words, code=1)
+    (run,) = [run.id for run in runs_of(shop) if run.state == "error"]
+    (line,) = [line for line in done.stderr.splitlines() if "AssertionError" in line]
+    cell = line.partition("cell ")[2].partition(":")[0]
+    failure = f"evaluate, cell {cell}: AssertionError: too much"
+    assert line == f"trial 1 failed in {failure}; `mlops-nb open {run[-8:]}`"
+    assert failure in done.stdout
+    assert f"`mlops-nb open RUN` shows why one failed, such as {run[-8:]}" in done.stdout
+
+    command = [sys.executable, "-m", "mlops_nb", *words]
+    environ = {**environment(), "TERM": "xterm", "COLUMNS": "160", "LINES": "30"}
+    terminal = Terminal(command, shop.root, environ)
+    assert terminal.end(120.0) == 1
+    live = terminal.text.rpartition("trials are over")[0]
+    assert f"trial 1 failed in {failure}; " in live
+    assert "exited with" not in terminal.text
 
 
 def test_a_wrong_value_of_one_trial_is_named_and_nothing_is_begun(shop: Shop) -> None:
@@ -152,6 +182,8 @@ def test_seeds_are_summed_up(shop: Shop) -> None:
         (["--resume", "x", "train.seed=1,2"], "leave the rest out"),
         (["train.shrink=interval(0,1)"], "which values to try"),
         (["train.shrink=1,2", "-j", "0"], "0 is not in the range"),
+        (["train.shrink=1,2", "--metric", "evaluate.eror"], "did you mean `evaluate.error`?"),
+        (["train.shrink=1,2", "--metric", "eval.error"], "did you mean `evaluate`?"),
     ],
 )
 def test_mistakes_are_refused_in_one_line(shop: Shop, arguments: list[str], said: str) -> None:

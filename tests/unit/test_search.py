@@ -22,16 +22,10 @@ from mlops_nb.errors import ConfigError, ParameterError, PipelineError, RecordEr
 from mlops_nb.notebook.stage import Stage, read_stages
 from mlops_nb.runs.run import Run, new_id
 from mlops_nb.runs.store import Store
-from mlops_nb.sweep.aim import (
-    Aim,
-    aim_from_json,
-    checked_aim,
-    checked_direction,
-    find_metric,
-    find_series,
-)
+from mlops_nb.sweep.aim import Aim, aim_from_json, checked_aim, checked_direction
 from mlops_nb.sweep.conduct import conduct
 from mlops_nb.sweep.executor import News, Rehearsal
+from mlops_nb.sweep.measures import doubt_about, find_metric, find_series
 from mlops_nb.sweep.record import Pruned, Sweep, Trial, read_sweep, sweep_from_json, write_sweep
 from mlops_nb.sweep.searching import Search
 from mlops_nb.sweep.spec import RunSpec
@@ -203,15 +197,15 @@ def test_all_values_of_a_dimension_lie_in_it(dimension: Dimension) -> None:
 def test_a_metric_is_known_by_its_stage_or_by_what_was_recorded(stages: tuple[Stage, ...]) -> None:
     assert find_metric("evaluate.auc", stages, []) == "evaluate.auc"
     assert find_metric("auc", stages, ["train.loss", "evaluate.auc"]) == "evaluate.auc"
-    assert find_metric("evaluate.f1", stages[1:], []) == "evaluate.f1"
-    assert find_metric("f1", stages[1:], []) == "evaluate.f1"
+    assert find_metric("evaluate.f1", stages[1:], ["evaluate.f1"]) == "evaluate.f1"
+    assert find_metric("f1", stages[1:], ["evaluate.f1"]) == "evaluate.f1"
     assert find_metric("train.loss", stages, ["train.other"]) == "train.loss"  # the code has it
 
 
 @pytest.mark.parametrize(
     ("asked", "known", "said"),
     [
-        ("auc", [], "write one of train.auc, evaluate.auc"),
+        ("f1", [], "write one of train.f1, evaluate.f1"),
         ("auc", ["train.auc", "evaluate.auc"], "write one of train.auc, evaluate.auc"),
         ("evaluate.acu", ["evaluate.auc"], "did you mean `evaluate.auc`?"),
         ("evalute.auc", [], "did you mean `evaluate`?"),
@@ -231,6 +225,56 @@ def test_only_a_stage_with_plots_has_series(stages: tuple[Stage, ...]) -> None:
         find_series("evaluate.auc", stages)
     with pytest.raises(ConfigError, match="no stage has a port"):
         find_series("evaluate.auc", stages[1:])
+
+
+@pytest.mark.parametrize(
+    ("code", "asked", "said"),
+    [
+        ("record(auc=0.9)", "evaluate.acu", "did you mean `evaluate.auc`?"),
+        ("record(auc=0.9)", "evaluate.f1", "records no metric `f1`; did you mean `evaluate.auc`?"),
+        ("record(**{'auc': 0.9})", "evaluate.f1", "records no metric `f1`"),
+        ("record(by={day: 1 for day in days})", "evaluate.to.monday", "records no metric"),
+    ],
+)
+def test_a_name_that_the_code_cannot_record_is_refused_before_any_run(
+    project: Project, code: str, asked: str, said: str
+) -> None:
+    write_notebook(project.pipeline / "20_evaluate.ipynb", EVALUATE, code)
+    with pytest.raises(ConfigError) as caught:
+        find_metric(asked, read_stages(project), [])
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "scores = {}\nrecord(**scores)",
+        "measure(record)\nrecord(auc=1)",
+        "record(auc=1)\nopen(metrics, 'w').write('{}')",
+        "from helper import measure\nmeasure()\nrecord(auc=1)",
+        "%%bash\nmeasure",
+    ],
+)
+def test_where_the_code_may_record_anything_there_is_a_doubt(project: Project, code: str) -> None:
+    (project.root / "helper.py").write_text("from mlops_nb import record\nmeasure = record\n")
+    write_notebook(project.pipeline / "20_evaluate.ipynb", EVALUATE, code)
+    stages = read_stages(project)
+    assert find_metric("evaluate.f1", stages, []) == "evaluate.f1"
+    assert "nothing is known" in doubt_about("metric", "evaluate.f1", stages, [])
+    assert doubt_about("metric", "evaluate.f1", stages, ["evaluate.f1"]) == ""
+
+
+def test_a_name_in_the_code_tells_the_stage_and_a_series_is_looked_for_there_too(
+    project: Project,
+) -> None:
+    path = project.pipeline / "10_train.ipynb"
+    write_notebook(path, TRAIN, "record.step(1, loss=1)\nrecord(score=1)")
+    write_notebook(project.pipeline / "20_evaluate.ipynb", EVALUATE, "record(auc=0.9)")
+    stages = read_stages(project)
+    assert find_metric("auc", stages, []) == "evaluate.auc"
+    assert find_series("loss", stages) == ("train", "plots/train/loss.csv")
+    with pytest.raises(ConfigError, match=r"no series `score`; did you mean|known: train.loss"):
+        find_series("train.score", stages)
 
 
 def test_a_direction_is_asked_for_where_the_name_suggests_the_other_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 from mlops_nb.config.multirun import MOST_TRIALS, expand
 from mlops_nb.core.project import Project
 from mlops_nb.errors import ConfigError, RecordError
-from mlops_nb.runs.run import new_id
-from mlops_nb.sweep.aim import flat
+from mlops_nb.runs.run import Run, new_id
+from mlops_nb.runs.store import Store
+from mlops_nb.sweep.measures import flat
+from mlops_nb.sweep.naming import find_sweep
 from mlops_nb.sweep.record import (
     Pruned,
     Sweep,
@@ -269,3 +272,30 @@ def test_a_search_is_ok_once_all_is_over_and_something_was_found(
     }
     search = {"trials": wanted} if wanted else {}
     assert sweep_state(Sweep("s", (), {}, trials, search=search), runs) == expected
+
+
+def test_a_sweep_is_named_by_its_name_and_one_from_elsewhere_is_refused(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    grid = Sweep(new_id(), ("train.seed=0,1",), {}, (), said={"name": "grid"})
+    write_sweep(project, grid)
+    assert find_sweep(project, "grid") == find_sweep(project, grid.id[-8:]) == grid.id
+    again = replace(grid, id=new_id())
+    write_sweep(project, again)
+    with pytest.raises(RecordError, match="the name of several sweeps"):
+        find_sweep(project, "grid")
+    assert find_sweep(project, again.id[-8:]) == again.id
+
+    pulled, command = new_id(), ("mlops-nb", "sweep", "train.seed=range(0, 2)", "--name", "far")
+    for number in (1, 2):
+        origin = {"kind": "sweep", "sweep": pulled, "trial": number}
+        run = Run(new_id(), "2013-01-01T05:15:00.000+00:00", "ok", origin=origin, command=command)
+        Store(project.runs).add(run)
+        Store(project.runs).annotate(run.id, lambda said: replace(said, name="far"))
+    for text in (pulled, pulled[-8:], "far"):
+        with pytest.raises(RecordError) as caught:
+            find_sweep(project, text)
+        said = str(caught.value)
+        assert "was made elsewhere: 2 of its runs are here" in said
+        assert "`mlops-nb sweep 'train.seed=range(0, 2)' --name far`" in said
+    with pytest.raises(RecordError, match="no sweep `nothing`"):
+        find_sweep(project, "nothing")
