@@ -73,7 +73,7 @@ def reproduce_inside(
     os.environ.update(environ or {})
     logging.getLogger("dvc").handlers = [Relay(tell)]
     try:
-        reproduce_with_dvc(asdict(order), tell, commands)
+        reproduce_with_dvc(asdict(order), tell, commands, private=True)
     except Exception as error:
         raise refusal(type(error).__name__, message_of(error)) from None
     tell("over", interrupted=commands.interruptions > 0)

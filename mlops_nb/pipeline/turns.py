@@ -10,9 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from dvc.stage import PipelineStage
 from dvc.stage import run as dvc_run
 from dvc.stage.exceptions import StageCmdFailedError
 
@@ -86,10 +88,12 @@ class Turns:
         *,
         dry: bool,
         force: bool,
+        private: bool = False,
     ) -> None:
         self._repo, self._tell, self._commands = repo, tell, commands
         self._jobs = {job.name: job for job in jobs}
-        self._dry, self._force = dry, force
+        self._dry, self._force, self._private = dry, force, private
+        self._unwritten: list[Any] = []
         self._left: queue.SimpleQueue[StageTurn] = queue.SimpleQueue()
         self._back = threading.Semaphore(0)
         self._idle: list[_Thread] = []
@@ -123,6 +127,9 @@ class Turns:
     def end(self) -> None:
         """Hold the DVC lock again, and leave everything as one stage after the other would."""
         self._take_lock()
+        for file, stages in groupby(self._unwritten, lambda stage: stage.dvcfile):
+            file.dump_stages(list(stages), update_pipeline=False)
+        self._unwritten.clear()
         self._lock_order.restore()
 
     def _take_lock(self) -> None:
@@ -157,7 +164,7 @@ class Turns:
             )
             if job.result and not self._dry:
                 self._lock_order.note(job.stage, job.place)
-                job.stage.dump(update_pipeline=False)
+                self._write(job.stage)
         except FileNotFoundError as error:
             # DVC itself fails in a dry run when an input is still to be made.
             job.error = None if self._dry and self._may_come(job) else error
@@ -167,6 +174,13 @@ class Turns:
         finally:
             job.is_over = True
             self._back.release()
+
+    def _write(self, stage: Any) -> None:
+        """Write a stage to its `dvc.lock` or `.dvc` file, at the end if nobody looks before."""
+        if self._private and isinstance(stage, PipelineStage):
+            self._unwritten.append(stage)
+        else:
+            stage.dump(update_pipeline=False)
 
     def _may_come(self, job: StageTurn) -> bool:
         """Return whether a stage that would run would make what is missing."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import dvc.rwlock
 import dvc.stage.run
 from dvc.exceptions import ReproductionError
 from dvc.lock import make_lock
@@ -62,8 +63,16 @@ def plan_of(repo: Any, order: Mapping[str, Any]) -> tuple[list[StageTurn], list[
     return jobs, steps_of([job.name for job in jobs], needs, neighbours, order["alone"])
 
 # %% ../../nbs/lib/pipeline/65_worker.ipynb #8701a56e
-def reproduce(order: Mapping[str, Any], tell: Tell, commands: Commands) -> None:
-    """Reproduce the pipeline in the current directory."""
+def reproduce(
+    order: Mapping[str, Any], tell: Tell, commands: Commands, *, private: bool = False
+) -> None:
+    """Reproduce the pipeline in the current directory.
+
+    If that is `private`, nobody else looks into it before the end, and the process is there for
+    nothing else: `dvc.lock` is written once, and no path in it is locked.
+    """
+    if private:
+        dvc.rwlock.rwlock = lambda *arguments: contextlib.nullcontext()
     with contextlib.closing(Repo(os.curdir)) as repo:
         hardlink = repo.config["core"].get("hardlink_lock", False)
         with repo.lock:
@@ -75,7 +84,8 @@ def reproduce(order: Mapping[str, Any], tell: Tell, commands: Commands) -> None:
             wide = width(steps)
             at_once = order["jobs"] or max(1, min(wide, processors()))
             tell("planned", stages=[step.name for step in steps], width=wide, jobs=at_once)
-            turns = Turns(repo, jobs, tell, commands, dry=order["dry"], force=order["force"])
+            how = {"dry": order["dry"], "force": order["force"], "private": private}
+            turns = Turns(repo, jobs, tell, commands, **how)
             dvc.stage.run.cmd_run = turns.run_command
             with contextlib.suppress(ReproductionError), repo.scm_context():
                 try:

@@ -18,8 +18,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+from ..config.config import read_config
 from ..core import provenance
 from ..core.project import Project
+from ..errors import MlopsNbError
+from ..notebook.stage import read_stages
 from ..pipeline.inside import OwnCommands
 from ..pipeline.worker import stop_when_left
 from .executor import News
@@ -123,23 +129,26 @@ def main() -> None:
     os.dup2(2, 1)  # nothing else may be said there
     provenance.environment()  # the packages are looked through once for all
     _load()
+    _rehearse(Project(Path.cwd()))
     _Nursery(channel).serve()
 
 
 _LATE = (
-    "configobj", "dulwich.index", "dulwich.repo", "dulwich.worktree", "dvc.cachemgr",
+    "configobj", "dulwich.filters", "dulwich.ignore", "dulwich.index", "dulwich.line_ending",
+    "dulwich.patch", "dulwich.repo", "dulwich.worktree", "dvc.cachemgr",
     "dvc.data_cloud", "dvc.dirs", "dvc.repo.artifacts", "dvc.repo.datasets", "dvc.repo.graph",
     "dvc.repo.index", "dvc.repo.metrics", "dvc.repo.params", "dvc.repo.plots", "dvc.repo.stage",
     "dvc.repo.trie", "dvc.rwlock", "dvc.scm", "dvc.stage.cache", "dvc.utils.strictyaml",
     "dvc_data.hashfile._progress", "dvc_data.hashfile.build", "dvc_data.hashfile.checkout",
     "dvc_data.hashfile.db.local", "dvc_data.hashfile.status", "dvc_data.hashfile.transfer",
-    "fsspec.implementations.memory", "networkx", "platformdirs.unix", "pygit2", "ruamel.yaml",
+    "fsspec.implementations.memory", "networkx", "platformdirs.unix", "pydantic.annotated_handlers",
+    "pydantic.functional_validators", "pydantic.type_adapter", "pygit2", "ruamel.yaml",
     "ruamel.yaml.mergevalue", "scmrepo.git", "scmrepo.git.backend.pygit2.filter", "sqlite3",
 )  # fmt: skip
 
 
 def _load() -> None:
-    """Load what DVC would load at its first use."""
+    """Load what DVC, and what checks the config, would load at their first use."""
     import importlib
 
     for name in _LATE:
@@ -147,3 +156,11 @@ def _load() -> None:
             importlib.import_module(name)
         except ImportError:
             pass  # another version of DVC has other modules
+
+
+def _rehearse(project: Project) -> None:
+    """Do once what takes longer the first time; what is wrong is said by the trials."""
+    with contextlib.suppress(MlopsNbError):
+        read_config(project, read_stages(project))  # makes the validators of the parameters
+    with contextlib.suppress(DvcException), contextlib.closing(Repo(str(project.root))) as repo:
+        repo.index.graph.order()  # it is read when it is looked at
