@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..errors import ProjectError, RecordError, UsageError
 from .dvc import missing_dvc
 from .experiment import EXPERIMENTS, RUNS
 from .record_tree import RECORDS, keep_record, read_tree
-from ..runs.parcel import take_in
+from ..runs.parcel import hear, said_in, take_in
 from ..runs.run import Run
 from ..runs.store import Store
 
@@ -87,6 +88,7 @@ def push(
     git, store = Git(project.root), Store(project.runs)
     _refuse_unknown(git, remote)
     chosen = [run for run in (store.ids() if runs is None else runs) if _may_go(store, run)]
+    _hear(git, store, remote, chosen)
     mores = [record.more for run in chosen if isinstance(record := store.read(run), Run)]
     files = send_data(project, _commits(git, mores)) if data else None
     refs = []
@@ -102,6 +104,26 @@ def push(
     return Pushed(tuple(chosen), tuple(facts["name"] for facts in experiments), files)
 
 
+def _hear(git: Git, store: Store, remote: str, runs: Iterable[str]) -> None:
+    """Learn what others have said about `runs`: what is sent takes the place of theirs."""
+    listed = _talk(git, "ls-remote", remote, f"{RECORDS}/*").decode().split()
+    there = dict(zip((ref.rpartition("/")[2] for ref in listed[1::2]), listed[::2], strict=True))
+    news = [run for run in runs if run in there and _commit(git, f"{RECORDS}/{run}") != there[run]]
+    arrived = f"{ARRIVED}/{remote}/records"
+    for start in range(0, len(news), AT_ONCE):
+        refs = [f"+{RECORDS}/{run}:{arrived}/{run}" for run in news[start : start + AT_ONCE]]
+        _talk(git, "fetch", "--quiet", "--no-tags", remote, *refs)
+    for run in news:
+        with suppress(RecordError):  # whoever pulls is told what is wrong with it
+            files = dict(read_tree(git, f"{arrived}/{run}"))
+            hear(store, run, said_in(files, f"{remote}, run {run}"))
+
+
+def _commit(git: Git, ref: str) -> str | None:
+    """Return what a ref leads to, `None` if there is no such ref."""
+    return git.maybe("rev-parse", "--verify", "--quiet", ref)
+
+
 def _commits(git: Git, mores: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the commits that say what runs have left, as far as they are here."""
     found = ((more.get("experiment") or {}).get("commit") or more.get("left") for more in mores)
@@ -110,7 +132,7 @@ def _commits(git: Git, mores: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _has(git: Git, name: str) -> bool:
     """Return whether git has a ref or a commit of that name."""
-    return git.maybe("rev-parse", "--verify", "--quiet", name) is not None
+    return _commit(git, name) is not None
 
 
 def _ref_of(facts: dict[str, str]) -> str:
@@ -138,10 +160,10 @@ def _refuse_unknown(git: Git, remote: str) -> None:
         raise UsageError(f"git has no remote `{remote}`", hint=f"there is {have}; `git remote add`")
 
 
-def _talk(git: Git, *arguments: str) -> None:
-    """Run a git command that talks to a remote."""
+def _talk(git: Git, *arguments: str) -> bytes:
+    """Return the answer to a git command that talks to a remote."""
     try:
-        git.run(*arguments)
+        return git.run(*arguments)
     except ProjectError as error:
         raise UsageError(error.what, hint="see `git remote --verbose`; nothing is lost") from None
 
@@ -176,7 +198,7 @@ def pull(project: Project, remote: str) -> Pulled:
     for line in listed.splitlines():
         ref, _, commit = line.partition(" ")
         run = ref.rpartition("/")[2]
-        if git.maybe("rev-parse", "--verify", "--quiet", f"{RECORDS}/{run}") == commit:
+        if _commit(git, f"{RECORDS}/{run}") == commit:
             continue  # looked at before
         try:
             files = dict(read_tree(git, commit))
