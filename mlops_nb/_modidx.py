@@ -2718,6 +2718,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'mlops_nb.pipeline.run.Ran': ('lib/pipeline/run.html#ran', 'mlops_nb/pipeline/run.py'),
                                        'mlops_nb.pipeline.run.Ran.refuse_failures': ( 'lib/pipeline/run.html#ran.refuse_failures',
                                                                                       'mlops_nb/pipeline/run.py'),
+                                       'mlops_nb.pipeline.run._refuse_no_pipeline': ( 'lib/pipeline/run.html#_refuse_no_pipeline',
+                                                                                      'mlops_nb/pipeline/run.py'),
                                        'mlops_nb.pipeline.run._run': ('lib/pipeline/run.html#_run', 'mlops_nb/pipeline/run.py'),
                                        'mlops_nb.pipeline.run.code_and_configs': ( 'lib/pipeline/run.html#code_and_configs',
                                                                                    'mlops_nb/pipeline/run.py'),
