@@ -198,8 +198,10 @@ class Loaded:
         for name in dict.fromkeys(names):
             if is_of_environment(name):
                 installed.append(name)
-            else:
-                self.refused[name] = "is not installed"
+                continue
+            self.refused[name] = (
+                "is no installed library: each kernel loads it anew, if it is there"
+            )
         deadline = time.monotonic() + ROUND_SECONDS
         slow = []
         whole = objection(*installed, seconds=seconds, needs=self.base.needs)
