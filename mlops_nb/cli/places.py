@@ -125,7 +125,7 @@ _HOW = ("changed", "added", "removed")
 
 def _undo(project: Project, name: str, *, as_json: bool) -> None:
     """Put back what a restore has replaced."""
-    from mlops_nb.pipeline.restore_here import undo
+    from mlops_nb.pipeline.undo import undo
 
     undone = undo(project, name)
     if as_json:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from ..core.git import Git
-from ..core.project import WORKTREES, Project
+from ..core.project import Project
 from ..errors import MlopsNbError, RecordError, UsageError
 from ..pipeline.dvc import ask_dvc
 from ..pipeline.experiment import experiment_of, let_code_go, let_experiment_go
-from ..pipeline.worktree import check_out, remove, tidy
+from ..pipeline.leftovers import delete_drafts
+from ..pipeline.worktree import tidy, worktree
 from ..runs.folder import RECORD
 from ..runs.parcel import files_of
 from ..runs.run import Run, new_id
@@ -33,6 +34,7 @@ from mlops_nb.sweep.clone import (
     node_folder,
     put_first,
     set_up,
+    tidy_folder,
     unblock_interruptions,
 )
 from .pool import Pool
@@ -84,10 +86,13 @@ class Node:
         if not (top / ".git").is_dir():
             draft = self._folder / f"{new_id()}.clone"
             Git(self._folder).run("init", "--quiet", str(draft))
-            with contextlib.suppress(OSError):  # another worker of this node was first
+            try:
                 draft.rename(top)
+            except OSError:  # another worker of this node was first
+                delete_drafts([draft])
         set_up(self._project, self._depot, facts["who"])
         tidy(self._project)
+        tidy_folder(self._folder, self._depot.folder)
         for path in facts["paths"]:
             put_first("PYTHONPATH", str(inner_path(self._project.root, path)))
         put_first("PATH", str(Path(sys.executable).parent))  # stages call the tool by its name
@@ -133,16 +138,11 @@ class Node:
 
     def fetch(self, commit: str) -> bool:
         """Bring the data of `commit` from the DVC remote; return whether that could be tried."""
-        folder = self._project.state / WORKTREES / new_id()
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place = check_out(self._project, folder, full_name(commit))
-        try:
+        with worktree(self._project, new_id(), full_name(commit)) as place:
             if not ask_dvc(place, "config", "core.remote").stdout.strip():
                 return False
             ask_dvc(place, "fetch", "--quiet")
             return True
-        finally:
-            remove(self._project, folder)
 
     def run(self, spec: dict[str, Any]) -> None:
         """Begin a trial."""

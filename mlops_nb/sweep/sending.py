@@ -16,6 +16,7 @@ from typing import Any
 from ..core.canonical import digest
 from ..core.git import Git
 from ..core.project import Project
+from ..pipeline.leftovers import SENT
 from ..pipeline.recording import who
 from .needs import Stock
 from .spec import RunSpec
@@ -81,7 +82,7 @@ class Sender:
     def _send_code(self, worker: Correspondent, commit: str, heads: Iterable[str]) -> None:
         """Send a bundle of `commit` without what the node has."""
         known = [head for head in heads if self._git.maybe("cat-file", "-e", head) is not None]
-        ref = f"refs/mlops_nb/sent/{os.getpid()}-{threading.get_ident()}"
+        ref = f"{SENT}/{os.getpid()}-{threading.get_ident()}"
         self._git.run("update-ref", ref, commit)  # a bundle is one of refs
         try:
             with tempfile.TemporaryDirectory(prefix="mlops-nb-") as folder:

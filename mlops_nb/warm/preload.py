@@ -198,10 +198,8 @@ class Loaded:
         for name in dict.fromkeys(names):
             if is_of_environment(name):
                 installed.append(name)
-                continue
-            self.refused[name] = (
-                "is no installed library: each kernel loads it anew, if it is there"
-            )
+            else:
+                self.refused[name] = "is no installed library: each kernel loads it anew"
         deadline = time.monotonic() + ROUND_SECONDS
         slow = []
         whole = objection(*installed, seconds=seconds, needs=self.base.needs)

@@ -1,4 +1,4 @@
-"""What several people say about a run comes to the same for all, in whatever order they hear of it."""
+"""What several people say about a run comes to the same for all of them in the end."""
 
 from __future__ import annotations
 
