@@ -35,7 +35,8 @@ def push(runs: tuple[str, ...], remote: str, data: bool, as_json: bool) -> None:
     """Send RUNS (default: all that are over) to colleagues through the git remote.
 
     Record, reports, code and experiment go along. A run that was sent before carries what was said
-    about it since.
+    about it since, by you or by others. With --data the outputs go first, to the default DVC remote
+    of this workspace; without one nothing is sent.
     """
     from mlops_nb.core.project import find_project
     from mlops_nb.pipeline.sharing import push as send
@@ -60,8 +61,8 @@ def push(runs: tuple[str, ...], remote: str, data: bool, as_json: bool) -> None:
 def pull(remote: str, as_json: bool) -> None:
     """Bring the runs that colleagues have sent to the git remote.
 
-    Names, tags and notes of yours are kept. Outputs come when they are needed: `dvc pull`, or
-    `dvc exp pull REMOTE NAME`.
+    Of each name, tag, note and star counts what was said last, here or there. Outputs come when
+    they are needed: `dvc pull`, or `dvc exp pull REMOTE NAME`.
     """
     from mlops_nb.core.project import find_project
     from mlops_nb.pipeline.sharing import pull as bring
