@@ -169,5 +169,5 @@ def _copied(index: Path) -> Iterator[Path]:
     with made as folder:
         copy = Path(folder) / "index"
         if index.exists():
-            shutil.copyfile(index, copy)
+            shutil.copy2(index, copy)  # by its time git knows which files to look into again
         yield copy
