@@ -143,6 +143,8 @@ def gc(older_than: str, dry: bool, as_json: bool) -> None:
     counts = f"{len(found.runs)} run(s), {len(found.experiments)} DVC experiment(s)"
     click.echo(f"{verb} {counts}, {len(found.worktrees)} abandoned worktree(s)")
     click.echo(f"{verb} what {len(found.undo)} restore(s) set aside, pages of {len(found.pages)} run(s)")
+    if found.leftovers:
+        click.echo(f"{verb} {len(found.leftovers)} thing(s) that killed processes had begun")
     for run in found.runs:
         click.echo(f"  {run}")
 

@@ -78,7 +78,7 @@ def _restore_here(project: Project, run: str, *, yes: bool, as_json: bool) -> No
         _show(seen)
     if not seen.changes:
         click.echo("the workspace is as that run left it", err=as_json)
-    elif not yes and not _is_agreed():
+    elif not yes and not _is_agreed(project):
         click.echo("nothing was changed", err=as_json)
         return
     name, missing = restore_here(project, seen) if seen.changes else ("", ())
@@ -91,12 +91,17 @@ def _restore_here(project: Project, run: str, *, yes: bool, as_json: bool) -> No
         click.echo(f"run {seen.run.id} is restored; to have back what was: mlops-nb restore --undo")
 
 
-def _is_agreed() -> bool:
-    """Ask whether to go on."""
-    try:
+def _is_agreed(project: Project) -> bool:
+    """Ask whether to go on; where nobody sees a question, the answer may be on standard input."""
+    from mlops_nb.errors import ProjectError
+
+    if sys.stdin is not None and sys.stdin.isatty():
         return click.confirm("Restore?", err=True)
-    except click.Abort:
-        raise click.UsageError("nothing was changed; say --yes where nobody can answer") from None
+    answer = sys.stdin.readline() if sys.stdin is not None else ""
+    if not answer:
+        what = "nothing was restored, since nobody can be asked here"
+        raise ProjectError(project.root, what, hint="say --yes, or --to DIR for a folder of its own")
+    return answer.strip().lower() in ("y", "yes")
 
 
 _MOST_SHOWN = 20
@@ -120,7 +125,7 @@ _HOW = ("changed", "added", "removed")
 
 def _undo(project: Project, name: str, *, as_json: bool) -> None:
     """Put back what a restore has replaced."""
-    from mlops_nb.pipeline.restore_here import undo
+    from mlops_nb.pipeline.undo import undo
 
     undone = undo(project, name)
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,23 +35,23 @@ def push(runs: tuple[str, ...], remote: str, data: bool, as_json: bool) -> None:
     """Send RUNS (default: all that are over) to colleagues through the git remote.
 
     Record, reports, code and experiment go along. A run that was sent before carries what was said
-    about it since.
+    about it since, by you or by others. With --data the outputs go first, to the default DVC remote
+    of this workspace; without one nothing is sent.
     """
     from mlops_nb.core.project import find_project
     from mlops_nb.pipeline.sharing import push as send
-    from mlops_nb.pipeline.sharing import push_data
     from mlops_nb.runs.store import Store
 
     project = find_project(Path.cwd())
     store = Store(project.runs)
-    done = send(project, remote, [store.find(run) for run in runs] or None)
-    if data:
-        push_data(project, remote, done.experiments)
+    done = send(project, remote, [store.find(run) for run in runs] or None, data=data)
     if as_json:
-        print_json({"runs": list(done.runs), "experiments": list(done.experiments)})
+        print_json(asdict(done))
         return
     click.echo(f"{len(done.runs)} run(s) sent to {remote}")
-    if done.experiments and not data:
+    if done.files is not None:
+        click.echo(f"{done.files} file(s) sent to the DVC remote; it has all others")
+    elif done.experiments:
         click.echo("their outputs stay here; `--data` sends them to the DVC remote", err=True)
 
 
@@ -60,8 +61,8 @@ def push(runs: tuple[str, ...], remote: str, data: bool, as_json: bool) -> None:
 def pull(remote: str, as_json: bool) -> None:
     """Bring the runs that colleagues have sent to the git remote.
 
-    Names, tags and notes of yours are kept. Outputs come when they are needed: `dvc pull`, or
-    `dvc exp pull REMOTE NAME`.
+    Of each name, tag, note and star counts what was said last, here or there. Outputs come when
+    they are needed: `dvc pull`, or `dvc exp pull REMOTE NAME`.
     """
     from mlops_nb.core.project import find_project
     from mlops_nb.pipeline.sharing import pull as bring

@@ -39,12 +39,13 @@ def start(as_json: bool) -> None:
 
 
 @warm.command()
+@click.option("--all", "every", is_flag=True, help="Name every module that is loaded or was not.")
 @json_option
-def status(as_json: bool) -> None:
+def status(every: bool, as_json: bool) -> None:
     """Show whether the server runs, what it has loaded, its memory and how often it was used."""
     from mlops_nb.warm.standing import standing
 
-    _show(standing(), as_json=as_json)
+    _show(standing(), every=every, as_json=as_json)
 
 
 @warm.command()
@@ -73,7 +74,7 @@ def install(as_json: bool) -> None:
         click.echo(f"kernel {NAME} installed in {folder}")
 
 
-def _show(found: dict[str, Any], *, as_json: bool) -> None:
+def _show(found: dict[str, Any], *, as_json: bool, every: bool = False) -> None:
     """Show how the server stands."""
     if as_json:
         print_json(found)
@@ -89,11 +90,25 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
         for name, part, uses in named
     ]
     print_table("Warm server", ["process", "pid", "private", "proportional", "uses"], rows)
-    click.echo(f"loaded: {', '.join(zygote['loaded'])}")
+    click.echo(f"loaded: {_names(zygote['loaded'], every=every)}")
+    reasons: dict[str, list[str]] = {}
     for name, reason in zygote["refused"].items():
-        click.echo(f"not loaded: {name} {reason}")
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        click.echo(f"not loaded: {_names(names, every=every)}: {reason}")
     for reason in filter(None, (server["trouble"], zygote["trouble"])):
         click.echo(f"starts cold: {reason}")
+
+
+def _names(modules: list[str], *, every: bool) -> str:
+    """Return the names of modules, or how many there are of which packages."""
+    if every or len(modules) < _FEW:
+        return ", ".join(modules) or "nothing"
+    packages = sorted({name.partition(".")[0] for name in modules})
+    return f"{len(modules)} modules of {', '.join(packages)} (`mlops-nb warm status --all` names them)"
+
+
+_FEW = 5
 
 
 def _size(number: int | None) -> str:

@@ -16,9 +16,10 @@ from ..core.locks import is_locked
 from ..core.project import Project
 from ..errors import UnwritablePath, UsageError
 from .experiment import experiment_of, let_code_go, let_experiment_go
+from .leftovers import leftovers, tidy_up
 from .listing import kept_runs
 from .opening import PAGES
-from .restore_here import forget, forgotten
+from .undo import forget, forgotten
 from .worktree import abandoned, tidy
 from ..runs.folder import LOCK, Broken
 from ..runs.run import is_id
@@ -55,7 +56,8 @@ class Disposal:
     """What was deleted, or would be: ids of runs, names of DVC experiments, names of worktrees.
 
     `undo` are the names of restores that can no longer be undone, `pages` the runs whose pages are
-    gone; they are made anew when somebody opens the run.
+    gone; they are made anew when somebody opens the run. `leftovers` are files and refs of git
+    that killed processes have left.
     """
 
     runs: tuple[str, ...]
@@ -63,6 +65,7 @@ class Disposal:
     worktrees: tuple[str, ...]
     undo: tuple[str, ...] = ()
     pages: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
 
 
 def dispose(project: Project, older: timedelta, now: datetime, *, dry: bool = False) -> Disposal:
@@ -100,7 +103,8 @@ def dispose(project: Project, older: timedelta, now: datetime, *, dry: bool = Fa
         forget(project, aside)
         for run in pages:
             _delete(project.state / PAGES / run)
-    return Disposal(gone, tuple(experiments), worktrees, tuple(aside), tuple(pages))
+    left = tuple(leftovers(project, now) if dry else tidy_up(project, now))
+    return Disposal(gone, tuple(experiments), worktrees, tuple(aside), tuple(pages), left)
 
 
 def _removed_before(project: Project, moment: datetime) -> list[str]:

@@ -223,5 +223,4 @@ def hide_from_git(state: Path) -> None:
     """Let git overlook what is kept beside it, also where nobody has told it to."""
     ignore = state / ".gitignore"
     if not ignore.exists():
-        state.mkdir(parents=True, exist_ok=True)
         write_atomic(ignore, "*\n")

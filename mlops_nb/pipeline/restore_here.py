@@ -7,32 +7,28 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from ..config.config import write_config
 from ..core.git import Git
-from ..core.locks import locked
-from ..core.moments import STAMP, stamp
 from ..core.project import STATE, Project
-from ..errors import ProjectError, RecordError, UnwritablePath, UsageError
-from .aside import Aside, read_aside, set_aside
+from ..errors import ProjectError, RecordError, UsageError
+from .aside import Aside, set_aside
 from .dvc import ask_dvc
 from .rerun import config_of
 from .restore import Kept, fetch_outputs, kept_of, outputs_in
 from .snapshot import Snapshot, take_snapshot
+from .undo import UNDO, alone, aside_of, new_name, undo_folder
 from ..runs.run import Run
 
 # %% auto #0
-__all__ = ['UNDO', 'FileChange', 'Preview', 'preview', 'restore_here', 'Undone', 'undo', 'undo_folder', 'forgotten', 'forget']
+__all__ = ['FileChange', 'Preview', 'preview', 'restore_here']
 
 # %% ../../nbs/lib/pipeline/80_restore_here.ipynb #aacb39e8
 @dataclass(frozen=True)
@@ -146,9 +142,6 @@ def _refuse_in_the_way(root: Path, changes: Iterable[FileChange]) -> None:
             raise UsageError(what, hint="move it, or restore beside the workspace with --to")
 
 # %% ../../nbs/lib/pipeline/80_restore_here.ipynb #6e90711b
-UNDO = "refs/mlops_nb/undo"
-
-
 def restore_here(project: Project, seen: Preview) -> tuple[str, tuple[str, ...]]:
     """Do what `seen` says; return the name by which it is undone, and outputs no cache here has.
 
@@ -157,8 +150,8 @@ def restore_here(project: Project, seen: Preview) -> tuple[str, tuple[str, ...]]
     UsageError
         If that cannot be done; everything is put back then.
     """
-    name = _new_name()
-    with _alone(project):
+    name = new_name()
+    with alone(project):
         Git(project.root).run("update-ref", f"{UNDO}/{name}", seen.now.commit)
         paths = [change.path for change in seen.changes]
         facts = {"kind": "restore", "run": seen.run.id}
@@ -167,7 +160,7 @@ def restore_here(project: Project, seen: Preview) -> tuple[str, tuple[str, ...]]
             missing = _write(project, seen)
         except BaseException:
             with suppress(RecordError):
-                _roll_back(project, _aside(project, name))
+                _roll_back(project, aside_of(project, name))
             raise
     return name, missing
 
@@ -198,102 +191,3 @@ def _write(project: Project, seen: Preview) -> tuple[str, ...]:
     if not seen.kept.has_params and seen.run.params:
         write_config(project, config_of(project, seen.run))
     return fetch_outputs(project, [c.path for c in changes if c.is_output])
-
-# %% ../../nbs/lib/pipeline/80_restore_here.ipynb #f89ebab4
-@dataclass(frozen=True)
-class Undone:
-    """What was undone, and the name by which what was there before can be had again."""
-
-    name: str
-    run: str
-    before: str
-    paths: tuple[str, ...]
-
-
-def undo(project: Project, name: str = "") -> Undone:
-    """Put back what the restore called `name`, or the last one, has replaced.
-
-    Raises
-    ------
-    RecordError
-        If there is no such restore.
-    """
-    with _alone(project):
-        aside = _aside(project, name)
-        paths = tuple(aside.moved)
-        before = _put_back(project, aside)
-    return Undone(aside.folder.name, str(aside.facts.get("run", "")), before, paths)
-
-
-def undo_folder(project: Project) -> Path:
-    """Return the folder of what was set aside."""
-    return project.state / "undo"
-
-
-def forgotten(project: Project, moment: datetime) -> list[str]:
-    """Return the names of what was set aside before `moment`, oldest first."""
-    last, folder = stamp(moment), undo_folder(project)
-    names = sorted(path.name for path in folder.glob("*") if _NAME.fullmatch(path.name))
-    return [name for name in names if name.lstrip(".")[: len(last)] <= last]
-
-
-def forget(project: Project, names: Iterable[str]) -> None:
-    """Delete what was set aside under `names`: that can no longer be undone.
-
-    Raises
-    ------
-    UnwritablePath
-        If a folder cannot be deleted.
-    """
-    for name in names:
-        with _alone(project):
-            shutil.rmtree(undo_folder(project) / name)
-            Git(project.root).run("update-ref", "-d", f"{UNDO}/{name.lstrip('.')}")
-
-
-_NAME = re.compile(rf"\.?{STAMP}-[0-9a-f]{{4}}")
-"""A dot before it hides what was begun by somebody who was killed before anything was moved."""
-
-
-def _aside(project: Project, name: str) -> Aside:
-    """Return what the restore called `name`, or the last one, has set aside."""
-    folder = undo_folder(project)
-    found = sorted(path for path in folder.glob("*") if path.is_dir() and path.name[0] != ".")
-    sides = [read_aside(project.root, path) for path in found if name in ("", path.name)]
-    chosen = [side for side in sides if name or side.facts.get("kind") == "restore"]
-    if not chosen:
-        what = f"no restore `{name}` to be undone" if name else "there is no restore to be undone"
-        names = ", ".join(path.name for path in found[-3:])
-        raise RecordError(what, hint=f"set aside are {names}" if names else "nothing is set aside")
-    return chosen[-1]
-
-
-def _put_back(project: Project, aside: Aside) -> str:
-    """Put back what was set aside; return the name of what was there until now."""
-    name, git = _new_name(), Git(project.root)
-    now = take_snapshot(project.root, "the workspace before an undo")
-    git.run("update-ref", f"{UNDO}/{name}", now.commit)
-    facts = {**aside.facts, "kind": "undone"}
-    set_aside(project.root, undo_folder(project) / name, aside.moved, facts)
-    aside.put_back()
-    git.run("update-ref", "-d", f"{UNDO}/{aside.folder.name}")
-    return name
-
-
-def _new_name() -> str:
-    """Return a name that sorts by the time."""
-    return f"{stamp(datetime.now(UTC))}-{secrets.token_hex(2)}"
-
-
-@contextmanager
-def _alone(project: Project) -> Iterator[None]:
-    """Keep others from restoring meanwhile."""
-    lock = project.state / "undo.lock"
-    try:
-        project.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(lock):
-            yield
-    except BlockingIOError:
-        raise UsageError("somebody else restores here", hint="try again") from None
-    except OSError as error:
-        raise UnwritablePath(lock, error.strerror or str(error)) from None

@@ -115,17 +115,29 @@ def code_and_configs(
     ConfigError, ParameterError
         If an override of one of the trials is wrong.
     ProjectError
-        If git cannot read the code, or it changes all the time.
+        If there is no pipeline, git cannot read the code, or it changes all the time.
+    UnwritablePath
+        If nothing can be written in the project.
     """
-    hide_from_git(project.state)
+    _refuse_no_pipeline(project)
     for _ in range(_MOST_TRIES):
         configs = compose_each(trials, project)
+        hide_from_git(project.state)
         snapshot = take_snapshot(project.root, message)
         recipe = Recipe(project.conf, read_stages(project))
         if all(config.conf_sha == recipe.sha for config in configs):
             return snapshot, configs
     what = "conf/ or the parameters cells change all the time"
     raise ProjectError(project.root, what, hint="try again when nobody writes them")
+
+
+def _refuse_no_pipeline(project: Project) -> None:
+    """Raise a `ProjectError` if there is nothing that could be run."""
+    if not project.dvc_file.is_file():
+        has_stages = any(project.pipeline.glob("*.ipynb"))
+        how = "`mlops-nb pipeline sync` writes it"
+        hint = how if has_stages else f"put a stage notebook into nbs/pipeline/; {how}"
+        raise ProjectError(project.root, "there is no dvc.yaml, so nothing to run", hint=hint)
 
 
 def run_prepared(

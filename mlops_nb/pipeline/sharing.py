@@ -5,75 +5,80 @@
 # %% ../../nbs/lib/pipeline/77_sharing.ipynb #67b48629
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from ..core.git import Git
 from ..core.project import Project
 from ..errors import ProjectError, RecordError, UsageError
+from .dvc import missing_dvc
 from .experiment import EXPERIMENTS, RUNS
-from .snapshot import commit_tree
-from ..runs.parcel import MOST_BYTES, files_of, take_in
+from .record_tree import RECORDS, keep_record, read_tree
+from ..runs.parcel import hear, said_in, take_in
 from ..runs.run import Run
 from ..runs.store import Store
 
 # %% auto #0
-__all__ = ['RECORDS', 'ARRIVED', 'AT_ONCE', 'keep_record', 'Pushed', 'push', 'Pulled', 'pull', 'read_tree', 'push_data']
+__all__ = ['ARRIVED', 'AT_ONCE', 'send_data', 'Pushed', 'push', 'Pulled', 'pull']
 
-# %% ../../nbs/lib/pipeline/77_sharing.ipynb #c7c786a6
-RECORDS = "refs/mlops_nb/records"
-ARRIVED = "refs/mlops_nb/arrived"
-"""What a remote has; kept apart until it has been looked at."""
+# %% ../../nbs/lib/pipeline/77_sharing.ipynb #2e338efa
+def send_data(project: Project, commits: Sequence[str]) -> int:
+    """Send the outputs of `commits` to the DVC remote; return how many files that has lacked.
 
-
-def keep_record(git: Git, folder: Path) -> str:
-    """Write the run in `folder` to git; return the ref that leads to it."""
-    files = files_of(folder)
-    listed = "".join(f"{path}\n" for path in files.values()).encode(errors="surrogateescape")
-    hashes = git.run("hash-object", "-w", "--no-filters", "--stdin-paths", data=listed)
-    names = dict(zip(files, hashes.decode().split(), strict=True))
-    tree = _tree(git, names)
-    ref = f"{RECORDS}/{folder.name}"
-    if git.maybe("rev-parse", "--verify", "--quiet", f"{ref}^{{tree}}") != tree:
-        message = f"record of run {folder.name}"
-        commit = commit_tree(git, tree, message)
-        git.run("update-ref", ref, commit)
-    return ref
-
-
-def _tree(git: Git, names: dict[str, str]) -> str:
-    """Return the tree of files, given the hash of each by its path."""
-    entries: list[str] = []
-    folders: dict[str, dict[str, str]] = {}
-    for name, blob in sorted(names.items()):
-        head, slash, rest = name.partition("/")
-        if slash:
-            folders.setdefault(head, {})[rest] = blob
-        else:
-            entries.append(f"100644 blob {blob}\t{name}")
-    entries += [f"040000 tree {_tree(git, inner)}\t{name}" for name, inner in folders.items()]
-    return (
-        git.run("mktree", "-z", data="".join(f"{e}\0" for e in entries).encode()).decode().strip()
+    Raises
+    ------
+    UsageError
+        If DVC cannot, because there is no remote, say.
+    """
+    command = [sys.executable, "-P", "-c", "from mlops_nb.pipeline.upload import main; main()"]
+    order = json.dumps({"commits": list(commits)}) + "\n"
+    done = subprocess.run(
+        command, cwd=project.root, input=order, capture_output=True, text=True, check=False
     )
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        if "No module named 'dvc'" in done.stderr:
+            raise missing_dvc() from None
+        answer = {"why": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
+    if "files" in answer:
+        return int(answer["files"])
+    if answer.get("kind") == "LookupError":
+        ways = "`dvc remote add -d NAME ADDRESS` or `dvc remote default NAME`"
+        hint = f"{ways}, or push without --data"
+        raise UsageError(f"{answer['why']}: nothing was sent", hint=hint)
+    raise UsageError(f"DVC: {answer['why']}: nothing was sent to git", hint="see `dvc remote list`")
 
 # %% ../../nbs/lib/pipeline/77_sharing.ipynb #169bdab2
+ARRIVED = "refs/mlops_nb/arrived"
+"""What a remote has; kept apart until it has been looked at."""
 AT_ONCE = 400
 """How many refs go into one command line."""
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What was sent: the runs, and the names of the experiments whose outputs DVC can send."""
+    """What was sent: runs, the names of their experiments, and how many files to the DVC remote.
+
+    `files` is `None` if their outputs were not to be sent.
+    """
 
     runs: tuple[str, ...]
     experiments: tuple[str, ...]
+    files: int | None = None
 
 
-def push(project: Project, remote: str, runs: Sequence[str] | None = None) -> Pushed:
+def push(
+    project: Project, remote: str, runs: Sequence[str] | None = None, *, data: bool = False
+) -> Pushed:
     """Send `runs` (all that are over and not removed by default) to the git remote `remote`.
+
+    With `data` their outputs go to the DVC remote.
 
     Raises
     ------
@@ -83,21 +88,51 @@ def push(project: Project, remote: str, runs: Sequence[str] | None = None) -> Pu
     git, store = Git(project.root), Store(project.runs)
     _refuse_unknown(git, remote)
     chosen = [run for run in (store.ids() if runs is None else runs) if _may_go(store, run)]
-    refs, names = [], []
+    _hear(git, store, remote, chosen)
+    mores = [record.more for run in chosen if isinstance(record := store.read(run), Run)]
+    files = send_data(project, _commits(git, mores)) if data else None
+    refs = []
     for run in chosen:
         refs.append(f"+{keep_record(git, store.folder_of(run))}")
-        code = f"{RUNS}/{run}"
-        if git.maybe("rev-parse", "--verify", "--quiet", code):
-            refs.append(code)
-        record = store.read(run)
-        experiment = record.more.get("experiment") if isinstance(record, Run) else None
-        if experiment and git.maybe("rev-parse", "--verify", "--quiet", _ref_of(experiment)):
-            refs.append(_ref_of(experiment))
-            names.append(experiment["name"])
+        refs += [code for code in (f"{RUNS}/{run}",) if _has(git, code)]
+    experiments = [facts for more in mores if (facts := more.get("experiment"))]
+    experiments = [facts for facts in experiments if _has(git, _ref_of(facts))]
+    refs += map(_ref_of, experiments)
     for start in range(0, len(refs), AT_ONCE):
         some = refs[start : start + AT_ONCE]
         _talk(git, "push", "--quiet", remote, *(f"{r}:{r.removeprefix('+')}" for r in some))
-    return Pushed(tuple(chosen), tuple(names))
+    return Pushed(tuple(chosen), tuple(facts["name"] for facts in experiments), files)
+
+
+def _hear(git: Git, store: Store, remote: str, runs: Iterable[str]) -> None:
+    """Learn what others have said about `runs`: what is sent takes the place of theirs."""
+    listed = _talk(git, "ls-remote", remote, f"{RECORDS}/*").decode().split()
+    there = dict(zip((ref.rpartition("/")[2] for ref in listed[1::2]), listed[::2], strict=True))
+    news = [run for run in runs if run in there and _commit(git, f"{RECORDS}/{run}") != there[run]]
+    arrived = f"{ARRIVED}/{remote}/records"
+    for start in range(0, len(news), AT_ONCE):
+        refs = [f"+{RECORDS}/{run}:{arrived}/{run}" for run in news[start : start + AT_ONCE]]
+        _talk(git, "fetch", "--quiet", "--no-tags", remote, *refs)
+    for run in news:
+        with suppress(RecordError):  # whoever pulls is told what is wrong with it
+            files = dict(read_tree(git, f"{arrived}/{run}"))
+            hear(store, run, said_in(files, f"{remote}, run {run}"))
+
+
+def _commit(git: Git, ref: str) -> str | None:
+    """Return what a ref leads to, `None` if there is no such ref."""
+    return git.maybe("rev-parse", "--verify", "--quiet", ref)
+
+
+def _commits(git: Git, mores: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the commits that say what runs have left, as far as they are here."""
+    found = ((more.get("experiment") or {}).get("commit") or more.get("left") for more in mores)
+    return [commit for commit in found if commit and _has(git, f"{commit}^{{commit}}")]
+
+
+def _has(git: Git, name: str) -> bool:
+    """Return whether git has a ref or a commit of that name."""
+    return _commit(git, name) is not None
 
 
 def _ref_of(facts: dict[str, str]) -> str:
@@ -125,10 +160,10 @@ def _refuse_unknown(git: Git, remote: str) -> None:
         raise UsageError(f"git has no remote `{remote}`", hint=f"there is {have}; `git remote add`")
 
 
-def _talk(git: Git, *arguments: str) -> None:
-    """Run a git command that talks to a remote."""
+def _talk(git: Git, *arguments: str) -> bytes:
+    """Return the answer to a git command that talks to a remote."""
     try:
-        git.run(*arguments)
+        return git.run(*arguments)
     except ProjectError as error:
         raise UsageError(error.what, hint="see `git remote --verbose`; nothing is lost") from None
 
@@ -163,7 +198,7 @@ def pull(project: Project, remote: str) -> Pulled:
     for line in listed.splitlines():
         ref, _, commit = line.partition(" ")
         run = ref.rpartition("/")[2]
-        if git.maybe("rev-parse", "--verify", "--quiet", f"{RECORDS}/{run}") == commit:
+        if _commit(git, f"{RECORDS}/{run}") == commit:
             continue  # looked at before
         try:
             files = dict(read_tree(git, commit))
@@ -186,41 +221,3 @@ def _take_experiments(git: Git, found: str) -> None:
         if ours not in have:
             commands.append(f"create {ours} {commit}\n")
     git.run("update-ref", "--stdin", data="".join(commands).encode())
-
-
-def read_tree(git: Git, commit: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of each plain file in `commit`; links are left out.
-
-    Raises
-    ------
-    RecordError
-        If a file is larger than a parcel may have.
-    """
-    listed = git.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit).split(b"\0")[:-1]
-    for line in listed:
-        facts, _, raw = line.partition(b"\t")
-        mode, _, blob, size = facts.decode().split()
-        name = raw.decode(errors="replace")
-        if mode not in ("100644", "100755"):
-            continue
-        if int(size) > MOST_BYTES:
-            raise RecordError(f"{commit[:8]}: {name} has {size} bytes", hint="it is left out")
-        yield name, git.run("cat-file", "blob", blob)
-
-# %% ../../nbs/lib/pipeline/77_sharing.ipynb #c5f79f75
-def push_data(project: Project, remote: str, names: Sequence[str]) -> None:
-    """Send the outputs of the experiments `names` to the DVC remote.
-
-    Raises
-    ------
-    UsageError
-        If DVC cannot, because there is no remote, say.
-    """
-    if not names:
-        return
-    command = [sys.executable, "-P", "-m", "dvc", "exp", "push", "--quiet", remote, *names]
-    done = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        what = f"dvc exp push: {words[-1].removeprefix('ERROR: ')}"
-        raise UsageError(what, hint="see `dvc remote list`; the records were sent")

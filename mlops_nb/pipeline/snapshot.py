@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.git import Git
-from ..errors import ProjectError
+from ..errors import ProjectError, UnwritablePath
 from .submodules import unkept
 
 MOST_BYTES = 20 * 2**20
@@ -162,8 +162,12 @@ def _may_be_secret(path: str) -> bool:
 @contextmanager
 def _copied(index: Path) -> Iterator[Path]:
     """Give the path of a copy of the index, beside it, for as long as it is needed."""
-    with tempfile.TemporaryDirectory(prefix="mlops-nb-", dir=index.parent) as folder:
+    try:
+        made = tempfile.TemporaryDirectory(prefix="mlops-nb-", dir=index.parent)
+    except OSError as error:
+        raise UnwritablePath(index.parent, error.strerror or str(error)) from None
+    with made as folder:
         copy = Path(folder) / "index"
         if index.exists():
-            shutil.copyfile(index, copy)
+            shutil.copy2(index, copy)  # by its time git knows which files to look into again
         yield copy

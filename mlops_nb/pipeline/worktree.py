@@ -75,10 +75,10 @@ def local_settings(project: Project, place: Path, *, links: bool = False) -> str
     if links and _setting(project, "type") is None:
         settings.set("cache", "type", '"reflink,hardlink,copy"')
     settings.set("core", "site_cache_dir", f'"{place / ".dvc" / "tmp" / "site"}"')
-    for section in settings.sections():
-        for name, value in settings.items(section):
-            if _is_local_remote(section, name, value):
-                settings.set(section, name, f'"{os.path.abspath(folder / value)}"')
+    for section, target in _relative_remotes(folder).items():
+        if not settings.has_section(section):
+            settings.add_section(section)
+        settings.set(section, "url", f'"{target}"')
     lines = []
     for section in settings.sections():
         lines += [
@@ -95,9 +95,19 @@ def may_write_anything() -> bool:
         return os.access(file.name, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _is_local_remote(section: str, name: str, value: str) -> bool:
-    """Return whether a setting is the relative path of a remote."""
-    return "remote" in section and name == "url" and "://" not in value and not os.path.isabs(value)
+def _relative_remotes(folder: Path) -> dict[str, str]:
+    """Return where remotes are that are given relative to `folder`, by the section of each.
+
+    From elsewhere those words would lead to another place.
+    """
+    urls: dict[str, str] = {}
+    for file in (folder / "config", folder / "config.local"):  # the latter has the last word
+        settings = _read(file)
+        for section in (name for name in settings.sections() if "remote" in name):
+            url = settings.get(section, "url", fallback="").strip("'\"")
+            urls |= {section: url} if url else {}
+    is_relative = {s: not (os.path.isabs(u) or "://" in u or u[0] == "~") for s, u in urls.items()}
+    return {s: os.path.abspath(folder / u) for s, u in urls.items() if is_relative[s]}
 
 # %% ../../nbs/lib/pipeline/72_worktree.ipynb #1d1f2d38
 @contextlib.contextmanager

@@ -8,14 +8,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from ..core.moments import TIMESTAMP
+from ..core.moments import TIMESTAMP, timestamp
 from ..errors import RecordError
 
 # %% auto #0
-__all__ = ['LONGEST_NAME', 'LONGEST_NOTE', 'Annotations', 'annotations_from_json', 'merged']
+__all__ = ['LONGEST_NAME', 'LONGEST_NOTE', 'Annotations', 'annotations_from_json', 'dated', 'merged']
 
 # %% ../../nbs/lib/runs/55_annotations.ipynb #052f2d80
 LONGEST_NAME = 200
@@ -40,9 +41,31 @@ def _refuse_text(what: str, text: object, longest: int, allowed: str = "") -> No
             )
 
 # %% ../../nbs/lib/runs/55_annotations.ipynb #4ce0676b
+_FIELDS = ("name", "note", "hypothesis", "starred")
+_TAG = "tag "
+
+
+def _is_said(key: object) -> bool:
+    """Return whether `key` stands for a field or for a tag."""
+    return isinstance(key, str) and (key in _FIELDS or key.startswith(_TAG))
+
+
+def _is_time(text: object) -> bool:
+    """Return whether `text` is a time that there is."""
+    if not isinstance(text, str) or not re.fullmatch(TIMESTAMP, text):
+        return False
+    try:
+        return bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
+
+# %% ../../nbs/lib/runs/55_annotations.ipynb #c6ca75ae
 @dataclass(frozen=True)
 class Annotations:
     """What people say about a run; `removed` is the time at which it was removed, or empty.
+
+    `times` says when each thing was said last, by the name of its field, and by `tag ` and the tag;
+    also of a tag that was taken away. Who compares two annotations leaves it out.
 
     Raises
     ------
@@ -56,6 +79,7 @@ class Annotations:
     hypothesis: str = ""
     starred: bool = False
     removed: str = ""
+    times: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         _refuse_text("the name", self.name, LONGEST_NAME)
@@ -68,12 +92,17 @@ class Annotations:
         _refuse_text("the hypothesis", self.hypothesis, LONGEST_NOTE, "\n\t\r")
         if not isinstance(self.starred, bool):
             raise RecordError(f"`starred` is {self.starred!r}", hint="expected true or false")
-        if self.removed != "" and not re.fullmatch(TIMESTAMP, str(self.removed)):
+        if self.removed != "" and not _is_time(self.removed):
             raise RecordError(f"`removed` is {self.removed!r}", hint="expected a time, or nothing")
+        if not isinstance(self.times, Mapping):
+            raise RecordError(f"`times` is {self.times!r}", hint="expected times by names")
+        for key, time in self.times.items():
+            if not _is_said(key) or not _is_time(time):
+                raise RecordError(f"`times` has {key!r}: {time!r}"[:300], hint="expected a time")
 
     def to_json(self) -> dict[str, Any]:
         """Return the annotations as plain JSON values."""
-        return {**vars(self), "tags": sorted(self.tags)}
+        return {**vars(self), "tags": sorted(self.tags), "times": dict(self.times)}
 
 
 def annotations_from_json(document: object, where: str) -> Annotations:
@@ -89,19 +118,48 @@ def annotations_from_json(document: object, where: str) -> Annotations:
     known = {name: document[name] for name in Annotations.__match_args__ if name in document}
     if not isinstance(tags := known.get("tags", []), list):
         raise RecordError(f"{where}: `tags` is {tags!r}", hint="expected a list of texts")
+    if isinstance(times := known.get("times"), Mapping):
+        known["times"] = {key: times[key] for key in times if _is_said(key)}
     try:
         return Annotations(**known)
     except (RecordError, TypeError) as error:
         raise RecordError(f"{where}: {error}") from None
 
 # %% ../../nbs/lib/runs/55_annotations.ipynb #815c7281
+def dated(before: Annotations, after: Annotations, now: str) -> Annotations:
+    """Return `after` with the time `now` at all that is not as it was `before`."""
+    old, new = _said(before), _said(after)
+    changed = [key for key in {**old, **new} if old.get(key, False) != new.get(key, False)]
+    times = {key: _later(now, before.times.get(key, "")) for key in changed}
+    return replace(after, times={**before.times, **times})
+
+
+def _said(said: Annotations) -> dict[str, str | bool]:
+    """Return each thing that is said by what stands for it; a tag is there or not."""
+    tags = {f"{_TAG}{tag}": True for tag in said.tags}
+    return {key: getattr(said, key) for key in _FIELDS} | tags
+
+
+def _later(now: str, than: str) -> str:
+    """Return the time `now`, or the one after `than` if that is not over."""
+    if now > than:
+        return now
+    try:
+        return timestamp(datetime.fromisoformat(than) + timedelta(milliseconds=1))
+    except OverflowError:
+        return than
+
+
 def merged(ours: Annotations, theirs: Annotations) -> Annotations:
-    """Return what both say: all tags; of what can be said only once, ours if there is any."""
+    """Return what both say: of each thing what was said last. `removed` is ours."""
+    both = [(said.times, _said(said)) for said in (ours, theirs)]
+    keys = dict.fromkeys(key for times, said in both for key in (*said, *times))
+    last = {
+        key: max((times.get(key, ""), said.get(key, False)) for times, said in both) for key in keys
+    }
     return Annotations(
-        name=ours.name or theirs.name,
-        tags=ours.tags | theirs.tags,
-        note=ours.note or theirs.note,
-        hypothesis=ours.hypothesis or theirs.hypothesis,
-        starred=ours.starred or theirs.starred,
+        **{key: last[key][1] for key in _FIELDS},  # type: ignore[arg-type]  # each its own
+        tags=frozenset(key[len(_TAG) :] for key in keys if key not in _FIELDS and last[key][1]),
         removed=ours.removed,
+        times={key: time for key, (time, _) in last.items() if time},
     )

@@ -17,7 +17,7 @@ from .seal import unseal
 from .store import Store
 
 # %% auto #0
-__all__ = ['FOLDERS', 'MOST_BYTES', 'files_of', 'is_allowed', 'take_in', 'record_in']
+__all__ = ['FOLDERS', 'MOST_BYTES', 'files_of', 'is_allowed', 'take_in', 'hear', 'record_in', 'said_in']
 
 # %% ../../nbs/lib/runs/62_parcel.ipynb #28312636
 FOLDERS = ("reports", "plots", "executions")
@@ -61,14 +61,20 @@ def take_in(store: Store, run: str, files: Mapping[str, bytes], where: str) -> b
         If it cannot be written.
     """
     record = record_in(run, files, where)
-    said = _annotations(files, where)
+    said = said_in(files, where)
     is_new = run not in store.ids()
     if is_new:
         own = (RECORD, ANNOTATIONS)
         store.add(record, {name: data for name, data in files.items() if name not in own})
-    if said != Annotations() and merged(store.annotations(run), said) != store.annotations(run):
-        store.annotate(run, lambda ours: merged(ours, said))
+    hear(store, run, said)
     return is_new
+
+
+def hear(store: Store, run: str, said: Annotations) -> None:
+    """Add what others have said about a run, if that is news."""
+    ours = store.annotations(run)
+    if merged(ours, said).to_json() != ours.to_json():
+        store.hear(run, said)
 
 
 def record_in(run: str, files: Mapping[str, bytes], where: str) -> Run:
@@ -93,8 +99,14 @@ def record_in(run: str, files: Mapping[str, bytes], where: str) -> Run:
     return record
 
 
-def _annotations(files: Mapping[str, bytes], where: str) -> Annotations:
-    """Return what was said about the run in a parcel."""
+def said_in(files: Mapping[str, bytes], where: str) -> Annotations:
+    """Return what was said about the run in a parcel.
+
+    Raises
+    ------
+    RecordError
+        If something is wrong with it.
+    """
     if ANNOTATIONS not in files:
         return Annotations()
     place = Path(where, ANNOTATIONS)

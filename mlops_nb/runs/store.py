@@ -19,7 +19,7 @@ from uuid import uuid4
 from ..core.locks import LifeLock, is_free, is_locked
 from ..core.moments import timestamp
 from ..errors import RecordError, UnwritablePath
-from .annotations import Annotations
+from .annotations import Annotations, dated, merged
 from .attempt import Attempt, refuse_unfinished
 from mlops_nb.runs.folder import (
     LOCK,
@@ -170,7 +170,7 @@ class Store:
         return names
 
     def annotate(self, run: str, change: Callable[[Annotations], Annotations]) -> Annotations:
-        """Replace what is said about a run by what `change` makes of it, and return that.
+        """Replace what is said about a run by what `change` makes of it now, and return that.
 
         Several processes may do so at once: none undoes what another one did.
 
@@ -181,6 +181,21 @@ class Store:
         UnwritablePath
             If the file cannot be written; the old one stands.
         """
+        now = timestamp(datetime.now(UTC))
+        return self._change(run, lambda said: dated(said, change(said), now))
+
+    def hear(self, run: str, theirs: Annotations) -> Annotations:
+        """Add what others say about a run, and return what is said about it then.
+
+        Raises
+        ------
+        RecordError, UnwritablePath
+            As for `annotate`.
+        """
+        return self._change(run, lambda ours: merged(ours, theirs))
+
+    def _change(self, run: str, change: Callable[[Annotations], Annotations]) -> Annotations:
+        """Replace what is said about a run."""
         folder = self.folder_of(run)
         if not folder.is_dir():
             raise RecordError(f"{folder}: no such run", hint="see the list of runs")

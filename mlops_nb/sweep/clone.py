@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from ..core.files import write_atomic
 from ..core.git import Git
 from ..core.project import Project
 from ..errors import UsageError
+from ..pipeline.leftovers import delete_drafts, old_drafts
 from .transport import Depot
 
 # %% auto #0
-__all__ = ['FOLDER', 'node_folder', 'full_name', 'inner_path', 'set_up', 'put_first', 'unblock_interruptions']
+__all__ = ['FOLDER', 'node_folder', 'full_name', 'inner_path', 'set_up', 'tidy_folder', 'put_first', 'unblock_interruptions']
 
 # %% ../../nbs/lib/sweep/89_clone.ipynb #a190aae2
 FOLDER = "MLOPS_NB_NODE_FOLDER"
@@ -72,6 +74,16 @@ def set_up(project: Project, depot: Depot, who: Mapping[str, Any]) -> None:
     for key in ("name", "email"):
         if who.get(key) and git.maybe("config", "--local", f"user.{key}") != who[key]:
             git.run("config", "--local", f"user.{key}", str(who[key]))
+
+
+def tidy_folder(folder: Path, cache: Path) -> None:
+    """Delete what workers that were killed have left in the `folder` of a node and in its `cache`.
+
+    That is halves of clones, of bundles and of objects.
+    """
+    drafts = [*folder.glob("*.clone"), *folder.glob("*.bundle")]
+    drafts += cache.glob("files/md5/*/.*.part")
+    delete_drafts(list(old_drafts(drafts, time.time())))
 
 
 def put_first(name: str, path: str) -> None:

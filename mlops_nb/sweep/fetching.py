@@ -5,14 +5,14 @@
 # %% ../../nbs/lib/sweep/89_fetching.ipynb #a3804768
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from pathlib import Path
 
-from ..core.project import WORKTREES, Project
+from ..core.project import Project
 from ..pipeline.command import Commands
 from ..pipeline.dvc import ask_dvc, dvc_words
-from ..pipeline.worktree import check_out, remove
+from ..pipeline.worktree import worktree
 from ..runs.run import new_id
 
 # %% auto #0
@@ -20,10 +20,10 @@ __all__ = ['Fetch', 'begin_fetch']
 
 # %% ../../nbs/lib/sweep/89_fetching.ipynb #c77893a0
 class Fetch:
-    """DVC's fetch in the worktree `place` of `project`, in `folder`, which goes with its end."""
+    """DVC's fetch in `place`, a worktree that `held` removes with its end."""
 
-    def __init__(self, project: Project, folder: Path, place: Project) -> None:
-        self._project, self._folder, self._place = project, folder, place
+    def __init__(self, place: Project, held: contextlib.ExitStack) -> None:
+        self._place, self._held = place, held
         self._commands = Commands()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -31,11 +31,9 @@ class Fetch:
     def _run(self) -> None:
         """Fetch; that something is missing shows when a stage needs it."""
         environ = {**os.environ, "DVC_NO_ANALYTICS": "1"}
-        try:
+        with self._held:
             words = dvc_words("fetch", "--quiet")
             self._commands.run(words, lambda line: None, cwd=self._place.root, env=environ)
-        finally:
-            remove(self._project, self._folder)
 
     def is_over(self, seconds: float) -> bool:
         """Return whether it has ended; wait a while for it."""
@@ -59,10 +57,8 @@ def begin_fetch(project: Project, commit: str) -> Fetch | None:
     ProjectError
         If git cannot check `commit` out.
     """
-    folder = project.state / WORKTREES / new_id()
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    place = check_out(project, folder, commit)
-    if ask_dvc(place, "config", "core.remote").stdout.strip():
-        return Fetch(project, folder, place)
-    remove(project, folder)
+    with contextlib.ExitStack() as held:
+        place = held.enter_context(worktree(project, new_id(), commit))
+        if ask_dvc(place, "config", "core.remote").stdout.strip():
+            return Fetch(place, held.pop_all())
     return None

@@ -19,6 +19,7 @@ from typing import Any
 from ..core.git import Git
 from ..core.project import Project
 from ..errors import MlopsNbError, UsageError
+from ..pipeline.leftovers import delete_drafts
 from ..pipeline.worktree import tidy
 from ..runs.run import new_id
 from mlops_nb.sweep.clone import (
@@ -27,6 +28,7 @@ from mlops_nb.sweep.clone import (
     node_folder,
     put_first,
     set_up,
+    tidy_folder,
     unblock_interruptions,
 )
 from .fetching import Fetch, begin_fetch
@@ -83,10 +85,13 @@ class Node:
         if not (top / ".git").is_dir():
             draft = self._folder / f"{new_id()}.clone"
             Git(self._folder).run("init", "--quiet", str(draft))
-            with contextlib.suppress(OSError):  # another worker of this node was first
+            try:
                 draft.rename(top)
+            except OSError:  # another worker of this node was first
+                delete_drafts([draft])
         set_up(self._project, self._depot, facts["who"])
         tidy(self._project)
+        tidy_folder(self._folder, self._depot.folder)
         for path in facts["paths"]:
             put_first("PYTHONPATH", str(inner_path(self._project.root, path)))
         put_first("PATH", str(Path(sys.executable).parent))  # stages call the tool by its name

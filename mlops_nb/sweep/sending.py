@@ -17,6 +17,7 @@ from ..core.canonical import digest
 from ..core.git import Git
 from ..core.project import Project
 from ..errors import UsageError
+from ..pipeline.leftovers import SENT
 from ..pipeline.recording import who
 from ..pipeline.submodules import submodules_at
 from .needs import Stock
@@ -98,7 +99,7 @@ class Sender:
     def _send_code(self, worker: Correspondent, commit: str, heads: Iterable[str]) -> None:
         """Send a bundle of `commit` without what the node has."""
         known = [head for head in heads if self._git.maybe("cat-file", "-e", head) is not None]
-        ref = f"refs/mlops_nb/sent/{os.getpid()}-{threading.get_ident()}"
+        ref = f"{SENT}/{os.getpid()}-{threading.get_ident()}"
         self._git.run("update-ref", ref, commit)  # a bundle is one of refs
         try:
             with tempfile.TemporaryDirectory(prefix="mlops-nb-") as folder:

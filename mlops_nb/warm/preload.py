@@ -199,7 +199,7 @@ class Loaded:
             if is_of_environment(name):
                 installed.append(name)
             else:
-                self.refused[name] = "is not installed"
+                self.refused[name] = "is no installed library: each kernel loads it anew"
         deadline = time.monotonic() + ROUND_SECONDS
         slow = []
         whole = objection(*installed, seconds=seconds, needs=self.base.needs)

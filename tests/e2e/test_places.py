@@ -411,12 +411,14 @@ def test_a_restore_asks_and_changes_nothing_without_a_yes(shop: Shop) -> None:
     edited_workspace(shop)
     before, state = everything(shop), git_state(shop)
     command = [sys.executable, "-m", "mlops_nb", "restore", "half", "--here"]
-    for answer, code in (("n\n", 0), ("", 2)):
+    for answer, code, said in (("n\n", 0, "nothing was changed"), ("", 2, "nothing was restored")):
         done = subprocess.run(
             command, cwd=shop.root, env=environment(), input=answer, text=True, capture_output=True
         )
-        assert done.returncode == code and "nothing was changed" in done.stdout + done.stderr
-        assert "not committed: " in done.stdout and "Traceback" not in done.stderr
+        assert done.returncode == code and said in done.stdout + done.stderr
+        assert "not committed: " in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {shop.root}: ") and "say --yes" in line
     assert everything(shop) == before and git_state(shop) == state
     assert kept_refs(shop, "refs/mlops_nb/undo") == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from mlops_nb.core.project import Project
 from mlops_nb.errors import UsageError
 from mlops_nb.pipeline.portable import export_runs, import_runs
 from mlops_nb.pipeline.sharing import pull, push
+from mlops_nb.runs.annotations import Annotations
 from mlops_nb.runs.run import Run
 from mlops_nb.runs.store import Store
 
@@ -67,12 +69,41 @@ def test_a_colleague_sees_the_run_its_report_its_code_and_the_experiment(
     assert "half a thought" in code
     assert "half" in theirs.run("dvc", "exp", "list", "--all-commits").stdout
 
-    store_of(theirs).annotate(run.id, lambda said: said.__class__(tags=frozenset({"theirs"})))
-    store_of(ours).annotate(run.id, lambda said: said.__class__("half", frozenset({"again"})))
+    store_of(theirs).annotate(run.id, lambda said: replace(said, tags=frozenset({"theirs"})))
+    store_of(ours).annotate(run.id, lambda said: replace(said, tags=said.tags | {"again"}))
     push(Project(ours.root), "origin")
     assert pull(Project(theirs.root), "origin").known == sent.runs
     said = store_of(theirs).annotations(run.id)
     assert said.tags == {"theirs", "again"} and said.name == "half"
+
+
+def test_both_say_the_same_of_a_run_in_the_end_whoever_was_the_last_to_say_it(
+    two: tuple[Shop, Shop],
+) -> None:
+    ours, theirs = two
+    push(Project(ours.root), "origin")
+    pull(Project(theirs.root), "origin")
+    run = only(ours).id
+
+    def exchange() -> Annotations:
+        """Let both send and receive; return what both say."""
+        for shop in (ours, theirs):
+            push(Project(shop.root), "origin")
+        for shop in (ours, theirs):
+            pull(Project(shop.root), "origin")
+        said, other = (store_of(shop).annotations(run) for shop in (ours, theirs))
+        assert said.to_json() == other.to_json()
+        return said
+
+    store_of(theirs).annotate(run, lambda said: replace(said, name="theirs", note="of them"))
+    store_of(ours).annotate(run, lambda said: replace(said, name="ours", starred=True))
+    said = exchange()
+    assert (said.name, said.note, said.starred) == ("ours", "of them", True)
+    store_of(ours).annotate(run, lambda said: replace(said, tags=frozenset({"kept"}), note=""))
+    store_of(theirs).annotate(run, lambda said: replace(said, name="theirs", starred=False))
+    said = exchange()
+    assert (said.name, said.note, said.starred, said.tags) == ("theirs", "", False, {"kept"})
+    assert store_of(theirs).find("theirs") == run
 
 
 def test_a_remote_that_is_not_there_is_said_in_one_line(two: tuple[Shop, Shop]) -> None:

@@ -234,3 +234,21 @@ def test_a_time_that_never_ends_is_refused(
     assert run(["execute", "nb.ipynb", option, seconds]) == 2
     said = capsys.readouterr().err
     assert f"Invalid value for '{option}'" in said and "Traceback" not in said
+
+
+def test_the_warm_server_names_packages_and_every_module_only_if_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = {"pid": 1, "private_bytes": 1, "proportional_bytes": 1, "uses": 0, "trouble": ""}
+    loaded = ["pandas", *(f"numpy.part{number}" for number in range(150))]
+    refused = {"shop.table": "is ours", "shop.score": "is ours", "noisy": "prints when imported"}
+    zygote = {**process, "kernels": [], "loaded": loaded, "refused": refused}
+    found = {"running": True, "folder": "", "server": process, "zygote": zygote}
+    monkeypatch.setattr("mlops_nb.warm.standing.standing", lambda: found)
+
+    shown = CliRunner().invoke(cli, ["warm", "status"]).stdout
+    assert "loaded: 151 modules of numpy, pandas (" in shown and "numpy.part7" not in shown
+    assert "not loaded: shop.table, shop.score: is ours" in shown
+    assert "not loaded: noisy: prints when imported" in shown
+    assert "numpy.part149" in CliRunner().invoke(cli, ["warm", "status", "--all"]).stdout
+    assert json.loads(CliRunner().invoke(cli, ["warm", "status", "--json"]).stdout) == found

@@ -179,3 +179,15 @@ def test_outside_of_a_repository_it_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="not a git repository") as refused:
         take_snapshot(tmp_path, "a run")
     assert "\n" not in str(refused.value)
+
+
+def test_a_file_edited_in_the_same_second_as_it_was_staged_is_taken_as_it_is(git: Git) -> None:
+    git.run("config", "core.trustctime", "false")
+    code, moment = git.root / "code.py", 1_000_000_000
+    code.write_text("x = 2\n")
+    os.utime(code, (moment, moment))
+    git.run("add", "code.py")
+    os.utime(git.root / ".git" / "index", (moment, moment))
+    code.write_text("x = 3\n")
+    os.utime(code, (moment, moment))
+    assert files(git, take_snapshot(git.root, "a run"))["code.py"] == b"x = 3\n"
