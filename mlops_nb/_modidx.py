@@ -2958,6 +2958,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'mlops_nb.pipeline.worker.main': ('lib/pipeline/worker.html#main', 'mlops_nb/pipeline/worker.py'),
                                           'mlops_nb.pipeline.worker.plan_of': ( 'lib/pipeline/worker.html#plan_of',
                                                                                 'mlops_nb/pipeline/worker.py'),
+                                          'mlops_nb.pipeline.worker.rehearse': ( 'lib/pipeline/worker.html#rehearse',
+                                                                                 'mlops_nb/pipeline/worker.py'),
                                           'mlops_nb.pipeline.worker.reproduce': ( 'lib/pipeline/worker.html#reproduce',
                                                                                   'mlops_nb/pipeline/worker.py'),
                                           'mlops_nb.pipeline.worker.steps_of': ( 'lib/pipeline/worker.html#steps_of',

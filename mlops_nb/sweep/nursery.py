@@ -18,16 +18,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
-
 from ..config.config import read_config
 from ..core import provenance
 from ..core.project import Project
 from ..errors import MlopsNbError
 from ..notebook.stage import read_stages
 from ..pipeline.inside import OwnCommands
-from ..pipeline.worker import stop_when_left
+from ..pipeline.worker import rehearse, stop_when_left
 from .executor import News
 from .spec import RunSpec
 from .trial import run_spec
@@ -162,5 +159,4 @@ def _rehearse(project: Project) -> None:
     """Do once what takes longer the first time; what is wrong is said by the trials."""
     with contextlib.suppress(MlopsNbError):
         read_config(project, read_stages(project))  # makes the validators of the parameters
-    with contextlib.suppress(DvcException), contextlib.closing(Repo(str(project.root))) as repo:
-        repo.index.graph.order()  # it is read when it is looked at
+    rehearse(project.root)
