@@ -5,13 +5,14 @@
 # %% ../../nbs/lib/core/26_processes.ipynb #8c891514
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['Identity', 'identity_from_text', 'identity_of', 'own_identity', 'send_signal', 'processors']
+__all__ = ['Identity', 'identity_from_text', 'identity_of', 'own_identity', 'machine', 'send_signal', 'processors']
 
 # %% ../../nbs/lib/core/26_processes.ipynb #2657e8a3
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ def _told_by_psutil(pid: int) -> Identity | None:
 def own_identity() -> Identity:
     """Return the identity of this process."""
     return identity_of(os.getpid()) or Identity(os.getpid(), "unknown", "unknown")
+
+
+def machine() -> str:
+    """Return a word for where the numbers of processes count: a machine, until it starts again."""
+    return hashlib.sha256(own_identity().machine.encode()).hexdigest()[:12]
 
 # %% ../../nbs/lib/core/26_processes.ipynb #aafd05db
 def send_signal(identity: Identity, number: int) -> bool:

@@ -14,7 +14,7 @@ import yaml
 from ..errors import ConfigError
 
 # %% auto #0
-__all__ = ['is_deep', 'load_yaml']
+__all__ = ['is_deep', 'has_alias', 'load_yaml']
 
 # %% ../../nbs/lib/core/40_yaml.ipynb #b71958e8
 _CORE_SCHEMA = (
@@ -82,6 +82,14 @@ def is_deep(text: str) -> bool:
         deepest = max(deepest, depth)
     inline = (len(re.findall(r"\A(?:\s*[-?] )*", line)[0]) // 2 for line in text.splitlines())
     return max(deepest, *inline) > _DEEPEST
+
+
+def has_alias(text: str) -> bool:
+    """Return whether a YAML document says something by referring to it; a few may mean millions."""
+    try:
+        return any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _Loader))
+    except yaml.YAMLError:
+        return False  # who loads it says what is wrong
 
 
 def load_yaml(text: str, where: str, *, words: bool = False) -> Any:

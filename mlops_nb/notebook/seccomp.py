@@ -73,8 +73,10 @@ class Filter:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             rights[0] = install_filter(code, self._number)
-            runner.sendmsg([b"F"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-            os.close(rights[0])
+            try:
+                runner.sendmsg([b"F"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            finally:
+                os.close(rights[0])  # if nobody has it, nothing waits for an answer
         except OSError as error:
             return "another seccomp listener" if error.errno == errno.EBUSY else f"seccomp: {error}"
         finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..core.git import Git
 from ..core.locks import is_free
-from ..core.processes import identity_of
+from ..core.processes import identity_of, machine
 from ..core.project import WORKTREES, Project
 from .undo import UNDO, forget_orphans, orphans
 from .worktree import cache_folder
@@ -77,6 +77,6 @@ def _drafts(project: Project, now: datetime) -> Iterator[Path]:
 
 def _dead_refs(project: Project) -> list[str]:
     """Return the refs of processes that are gone."""
-    refs = Git(project.root).text("for-each-ref", "--format=%(refname)", SENT).split()
-    owners = {ref: ref.rpartition("/")[2].partition("-")[0] for ref in refs}
-    return [ref for ref in refs if owners[ref].isdigit() and identity_of(int(owners[ref])) is None]
+    refs = Git(project.root).text("for-each-ref", "--format=%(refname)", f"{SENT}/{machine()}")
+    owners = {ref: ref.rpartition("/")[2].partition("-")[0] for ref in refs.split()}
+    return [ref for ref, pid in owners.items() if pid.isdigit() and identity_of(int(pid)) is None]

@@ -53,6 +53,8 @@ def upload(commits: Sequence[str]) -> int:
                 if names
                 else "there is no DVC remote"
             )
+    if not commits:
+        return 0  # DVC would send the workspace
     with contextlib.closing(Repo(os.curdir, config=settings)) as repo:
         return int(repo.push(revs=list(commits), workspace=False))
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import dvc.rwlock
 import dvc.stage.run
-from dvc.exceptions import DvcException, ReproductionError
+from dvc.exceptions import ReproductionError
 from dvc.lock import make_lock
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
@@ -31,7 +31,7 @@ from .schedule import Step, walk, width
 from .turns import StageTurn, Tell, Turns, message_of
 
 # %% auto #0
-__all__ = ['steps_of', 'plan_of', 'reproduce', 'rehearse', 'main', 'Relay', 'stop_when_left']
+__all__ = ['steps_of', 'plan_of', 'reproduce', 'read_ahead', 'main', 'Relay', 'stop_when_left']
 
 # %% ../../nbs/lib/pipeline/65_worker.ipynb #3f47ea3d
 def steps_of(
@@ -97,9 +97,9 @@ def reproduce(
                     raise ReproductionError("see the stages")
 
 
-def rehearse(folder: Path) -> None:
+def read_ahead(folder: Path) -> None:
     """Have DVC read the pipeline in `folder` once, for what takes longer the first time."""
-    with contextlib.suppress(DvcException), contextlib.closing(Repo(str(folder))) as repo:
+    with contextlib.closing(Repo(str(folder))) as repo:
         repo.index.graph.order()  # it is read when it is looked at
 
 # %% ../../nbs/lib/pipeline/65_worker.ipynb #cecdc36f

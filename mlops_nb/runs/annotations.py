@@ -47,7 +47,9 @@ _TAG = "tag "
 
 def _is_said(key: object) -> bool:
     """Return whether `key` stands for a field or for a tag."""
-    return isinstance(key, str) and (key in _FIELDS or key.startswith(_TAG))
+    if not isinstance(key, str) or len(key) > len(_TAG) + LONGEST_NAME:
+        return False
+    return key in _FIELDS or key.startswith(_TAG)
 
 
 def _is_time(text: object) -> bool:

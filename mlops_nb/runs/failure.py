@@ -5,6 +5,7 @@
 # %% ../../nbs/lib/runs/53_failure.ipynb #e6579c2b
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from .run import Run, short_id
 __all__ = ['failure_of', 'cause_in', 'failed_line', 'look_at', 'explained']
 
 # %% ../../nbs/lib/runs/53_failure.ipynb #d28f8422
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
+"""What a terminal takes for a command: colours, a title (ECMA-48)."""
 _LONGEST = 200
 """How many characters of a message one line has room for."""
 
@@ -37,12 +40,14 @@ def cause_in(stage: Mapping[str, Any]) -> str:
     if not isinstance(error, Mapping):
         return _short(error or stage.get("why") or stage["state"])
     place = f"cell {error['cell']}: " if error.get("cell") else ""
-    return _short(place + ": ".join(filter(None, (error.get("name"), error.get("message")))))
+    said = [str(error[key]) for key in ("name", "message") if error.get(key)]
+    return _short(place + ": ".join(said))
 
 
 def _short(text: Any) -> str:
-    """Return `text` on one line that is not too long."""
-    line = " ".join(str(text).split())
+    """Return `text` on one line that is not too long and says nothing to a terminal."""
+    plain = _SEQUENCE.sub("", str(text))
+    line = "".join(one for one in " ".join(plain.split()) if one.isprintable())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
 
 # %% ../../nbs/lib/runs/53_failure.ipynb #9afa07e6

@@ -61,7 +61,7 @@ def slip_in(source: str) -> Slip:
     if end is not None:
         what = f"nothing follows `{end[0].strip()}`"
         return Slip(end.start() + 1, what, _EXAMPLE)
-    for found in re.finditer(r"([\w.]+)\.(\w+)", bare):
+    for found in re.finditer(r"(?<![\w.])([\w.]+)\.(\w+)", bare):
         if iskeyword(found[2]):
             hint = f'a name with other characters is written {found[1]}["{found[2]}"]'
             return Slip(found.start() + 1, f"`{found[2]}` is a word of Python", hint)

@@ -21,10 +21,9 @@ from typing import Any, NoReturn
 from ..config.config import read_config
 from ..core import provenance
 from ..core.project import Project
-from ..errors import MlopsNbError
 from ..notebook.stage import read_stages
 from ..pipeline.inside import OwnCommands
-from ..pipeline.worker import rehearse, stop_when_left
+from ..pipeline.worker import read_ahead, stop_when_left
 from .executor import News
 from .spec import RunSpec
 from .trial import run_spec
@@ -126,7 +125,7 @@ def main() -> None:
     os.dup2(2, 1)  # nothing else may be said there
     provenance.environment()  # the packages are looked through once for all
     _load()
-    _rehearse(Project(Path.cwd()))
+    _warm_up(Project(Path.cwd()))
     _Nursery(channel).serve()
 
 
@@ -155,8 +154,12 @@ def _load() -> None:
             pass  # another version of DVC has other modules
 
 
-def _rehearse(project: Project) -> None:
-    """Do once what takes longer the first time; what is wrong is said by the trials."""
-    with contextlib.suppress(MlopsNbError):
+def _warm_up(project: Project) -> None:
+    """Do once what takes longer the first time.
+
+    What is wrong in the workspace is no matter: the trials have their own folders.
+    """
+    with contextlib.suppress(Exception):
         read_config(project, read_stages(project))  # makes the validators of the parameters
-    rehearse(project.root)
+    with contextlib.suppress(Exception):
+        read_ahead(project.root)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.yaml import load_yaml
+from ..core.yaml import has_alias, load_yaml
 from ..errors import MlopsNbError, RecordError
 
 # %% auto #0
@@ -100,7 +100,8 @@ def entry_from(content: bytes, name: str) -> dict[str, Any]:
     document: Any = None
     if len(content) <= _MOST_BYTES:
         try:
-            document = load_yaml(content.decode(), name)
+            text = content.decode()
+            document = None if has_alias(text) else load_yaml(text, name)
         except (MlopsNbError, ValueError):
             document = None
     if not is_entry(document):

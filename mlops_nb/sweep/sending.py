@@ -15,6 +15,7 @@ from typing import Any
 
 from ..core.canonical import digest
 from ..core.git import Git
+from ..core.processes import machine
 from ..core.project import Project
 from ..errors import UsageError
 from ..pipeline.leftovers import SENT
@@ -99,7 +100,7 @@ class Sender:
     def _send_code(self, worker: Correspondent, commit: str, heads: Iterable[str]) -> None:
         """Send a bundle of `commit` without what the node has."""
         known = [head for head in heads if self._git.maybe("cat-file", "-e", head) is not None]
-        ref = f"{SENT}/{os.getpid()}-{threading.get_ident()}"
+        ref = f"{SENT}/{machine()}/{os.getpid()}-{threading.get_ident()}"
         self._git.run("update-ref", ref, commit)  # a bundle is one of refs
         try:
             with tempfile.TemporaryDirectory(prefix="mlops-nb-") as folder:

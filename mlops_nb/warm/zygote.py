@@ -113,14 +113,16 @@ class Zygote(Loop):
         names = self._loaded.untried(read_list(self._folder))
         if names:
             self._libraries.show()
-            slow = self._loaded.load(names, QUICK_SECONDS)
-            if slow:
-                with self.out_of_the_way():
-                    load_listed(self._loaded, slow, self._folder)
-            self._loaded.note_places()
-            self._snapshot.add(sys.modules, self._loaded.base.needs.marks)
+            try:
+                slow = self._loaded.load(names, QUICK_SECONDS)
+                if slow:
+                    with self.out_of_the_way():
+                        load_listed(self._loaded, slow, self._folder)
+            finally:  # also if it could not all be loaded
+                self._loaded.note_places()
+                self._snapshot.add(sys.modules, self._loaded.base.needs.marks)
+                self._libraries = Libraries(self._loaded)
             self._trouble = unsafe_to_fork()
-            self._libraries = Libraries(self._loaded)
             self._freeze()
             self._kernels.discard(spare)
         return bool(names)

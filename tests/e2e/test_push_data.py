@@ -83,3 +83,14 @@ def test_without_a_default_dvc_remote_nothing_is_sent_and_that_is_said(
         "error: none of the DVC remotes (store)" if has_one else "error: there is no DVC remote"
     )
     assert sender.run("git", "ls-remote", "origin").stdout == ""
+
+
+def test_what_was_added_and_belongs_to_no_run_stays_here(shop: Shop, tmp_path: Path) -> None:
+    shop.run("git", "init", "--quiet", "--bare", str(tmp_path / "git"))
+    shop.run("git", "remote", "add", "origin", str(tmp_path / "git"))
+    shop.run("dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))
+    shop.path("secret.txt").write_text("mine")
+    shop.run("dvc", "add", "--quiet", "secret.txt")
+    done = shop.tool("runs", "push", "--data", "--json")
+    assert json.loads(done.stdout)["files"] == 0
+    assert objects_in(tmp_path / "store") == set()

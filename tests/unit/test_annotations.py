@@ -97,9 +97,15 @@ def test_the_store_notes_when_something_was_said_and_takes_over_what_others_said
 
 
 @pytest.mark.parametrize(
-    "times", [3, [], {"name": "now"}, {"tag a": "2013-99-01T05:15:00.000+00:00"}, {"note": None}]
+    "times",
+    [3, [], {"name": "now"}, {"tag a": "2013-99-01T05:15:00.000+00:00"}, {"note": None}],
 )
 def test_times_that_are_none_are_refused(times: object) -> None:
     with pytest.raises(RecordError, match=r"^x/annotations.json: `times`") as caught:
         annotations_from_json({"times": times}, "x/annotations.json")
     assert "\n" not in str(caught.value)
+
+
+def test_times_of_what_can_be_no_tag_are_left_out() -> None:
+    document = {"times": {f"tag {'x' * 201}": TIMES[0], "tag a": TIMES[0]}}
+    assert annotations_from_json(document, "here").times == {"tag a": TIMES[0]}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlops_nb.core.locks import LifeLock
+from mlops_nb.core.processes import machine
 from mlops_nb.core.project import Project
 from mlops_nb.pipeline.disposal import dispose
 from mlops_nb.pipeline.leftovers import DRAFT_SECONDS, SENT
@@ -66,8 +67,9 @@ def test_what_killed_processes_have_left_in_a_project_goes_and_all_else_stays(
     made(objects / "whole")
     kept, orphan = (f"{UNDO}/20130101T051500.000-{end}" for end in ("aaaa", "bbbb"))
     made(project.state / "undo" / kept.rpartition("/")[2] / "aside.json")
-    gone, ours = f"{SENT}/{dead()}-1", f"{SENT}/{os.getpid()}-1"
-    for ref in (kept, orphan, gone, ours):
+    gone, ours = (f"{SENT}/{machine()}/{pid}-1" for pid in (dead(), os.getpid()))
+    elsewhere = f"{SENT}/0123456789ab/{dead()}-1"
+    for ref in (kept, orphan, gone, ours, elsewhere):
         git(project.root, "update-ref", ref, "HEAD")
 
     expected = {".mlops_nb/worktrees/a.new", ".dvc/cache/files/md5/ab/.cd.1.part", orphan, gone}
@@ -78,7 +80,7 @@ def test_what_killed_processes_have_left_in_a_project_goes_and_all_else_stays(
     assert sorted(path.name for path in places.iterdir()) == ["b.new", "c.new"]
     assert sorted(path.name for path in objects.iterdir()) == [".ef.1.part", "whole"]
     refs = git(project.root, "for-each-ref", "--format=%(refname)", "refs/mlops_nb").split()
-    assert refs == sorted([kept, ours])
+    assert refs == sorted([kept, ours, elsewhere])
     lock.release()
 
 

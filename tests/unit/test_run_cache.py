@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from dvc.stage.cache import _get_cache_hash
@@ -12,26 +14,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_nb.errors import RecordError
+from mlops_nb.sweep.homecoming import bring_entries
 from mlops_nb.sweep.needs import usable
 from mlops_nb.sweep.run_cache import entry_from, entry_name, is_entry, outs_of
+from mlops_nb.sweep.transport import Depot
 
 
 @pytest.mark.parametrize(
     "content",
     [b"", b"\xff", b"[]", b"cmd: {}", b"deps: []", b"cmd: x\nouts: [1]", b"cmd: x\nparams: 1",
-     b"cmd: x\nouts: [{md5: 1}]", b"a: &a [*a]", b"x" * (2**20 + 1)],
+     b"cmd: x\nouts: [{md5: 1}]", b"a: &a [*a]", b"cmd: x\nparams: {p: &a {b: *a}}",
+     b"cmd: x\nd: [&a0 [1]" + b"".join(b", &a%d [*a%d, *a%d]" % (n, n - 1, n - 1)
+                                     for n in range(1, 40)) + b"]",
+     b"x" * (2**20 + 1)],
 )  # fmt: skip
 def test_what_is_no_entry_is_refused(content: bytes) -> None:
     with pytest.raises(RecordError, match="no entry of a run-cache"):
         entry_from(content, "here")
 
 
-@pytest.mark.parametrize(
-    "content", [b"cmd: x\nparams: {p: &a {b: *a}}", b"cmd: x\nparams: {p: {b: !!binary aGk=}}"]
-)
-def test_what_dvc_cannot_have_written_has_no_name(content: bytes) -> None:
+def test_what_dvc_cannot_have_written_has_no_name() -> None:
     with pytest.raises(RecordError, match="not the one of that name"):
-        entry_from(content, "here")
+        entry_from(b"cmd: x\nparams: {p: {b: !!binary aGk=}}", "here")
 
 
 documents = st.recursive(
@@ -95,3 +99,15 @@ def test_an_entry_under_the_name_of_another_one_is_refused(
     if entry_name(one) != entry_name(other):
         with pytest.raises(RecordError, match="not the one of that name"):
             entry_from(dumps_yaml(one).encode(), entry_name(other))
+
+
+def test_an_odd_entry_of_a_node_is_left_out_and_the_others_come(tmp_path: Path) -> None:
+    document = {"cmd": "x", "outs": []}
+    good = entry_name(document)
+    odd = f"00/{'0' * 64}/{'0' * 64}"
+    entries = {odd: b"cmd: x", good: dumps_yaml(document).encode()}
+    worker = mock.Mock(ask=lambda verb, name="": entries[name] if name else [*entries])
+    stock = mock.Mock()
+    bring_entries(worker, Depot(tmp_path), stock)
+    assert [*Depot(tmp_path).entries()] == [good]
+    assert [call.args[0] for call in stock.add.call_args_list] == [good]

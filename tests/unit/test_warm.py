@@ -565,6 +565,29 @@ def test_a_zygote_makes_spare_what_is_wanted_and_no_more(
     assert in_a_fork(work) == "[1, 3, 2]"
 
 
+def test_libraries_stay_unseen_in_kernels_also_if_others_could_not_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops_nb.warm.zygote.unsafe_to_fork", lambda: "")
+    monkeypatch.setattr("mlops_nb.warm.demand.CALM_SECONDS", 0.0)
+
+    def work() -> tuple[bool, bool]:
+        loaded = Loaded(Base())
+        loaded.load(["tabnanny"])
+        zygote = Zygote(str(tmp_path), loaded)
+        while zygote.rest():
+            pass
+        extend_list(str(tmp_path), ["colorsys"])
+        zygote._list_has_grown = True
+        with mock.patch.object(loaded, "load", side_effect=OSError("no process left")):
+            zygote.rest()
+        seen = "tabnanny" in sys.modules, importlib.import_module("tabnanny").__name__ == "tabnanny"
+        zygote.end()
+        return seen
+
+    assert in_a_fork(work) == "(False, True)"
+
+
 ELSEWHERE = """
 import asyncio, multiprocessing, signal, socketserver, subprocess, sys
 import aiohttp, click, jupyter_client.manager, nbclient, nbformat, psutil, requests, rich, tqdm
