@@ -1,9 +1,12 @@
 """What holds for every test: fast ones first, and nothing is skipped where it counts."""
 
 import os
+import signal
 
 import pytest
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell script
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests press Ctrl-C
 os.environ.setdefault("MLOPS_NB_WARM", "0")  # only the tests of it leave a warm server standing
 
 

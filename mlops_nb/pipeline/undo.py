@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,11 +141,12 @@ def new_name() -> str:
 def alone(project: Project) -> Iterator[None]:
     """Keep others from restoring meanwhile."""
     lock = project.state / "undo.lock"
-    try:
-        project.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(lock):
-            yield
-    except BlockingIOError:
-        raise UsageError("somebody else restores here", hint="try again") from None
-    except OSError as error:
-        raise UnwritablePath(lock, error.strerror or str(error)) from None
+    with ExitStack() as held:
+        try:
+            project.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            held.enter_context(locked(lock))
+        except BlockingIOError:
+            raise UsageError("somebody else restores here", hint="try again") from None
+        except OSError as error:
+            raise UnwritablePath(lock, error.strerror or str(error)) from None
+        yield
