@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,17 +28,38 @@ def print_runs(page: Page, *, any_at_all: bool) -> None:
         return
     heads = short_heads(page.columns)
     cells = [[in_short(name, row.get(name)) for name in page.columns] for row in page.rows]
-    room = fitting([list(map(len, line)) for line in (heads, *cells)], table_width())
-    print_table("Runs", heads[:room], [line[:room] for line in cells])
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    kept = fitting_columns(page.columns, widths, table_width())
+    print_table("Runs", [heads[at] for at in kept], [[line[at] for at in kept] for line in cells])
     for row in page.rows:
         if "reason" in row:
             click.echo(f"{row['state']}: {row['reason']}", err=True)
     if page.total > len(page.rows):
         click.echo(f"{len(page.rows)} of {page.total} runs; --limit 0 shows all")
-    if left := page.columns[room:]:
+    if left := [name for at, name in enumerate(page.columns) if at not in kept]:
         more = ", ..." if len(left) > _MOST_LEFT_OUT else ""
         names = ", ".join(left[:_MOST_LEFT_OUT]) + more
         click.echo(f"no room for {len(left)} more column(s): {names}; choose with -c")
+
+
+def fitting_columns(names: Sequence[str], widths: Sequence[int], room: int) -> list[int]:
+    """Return which columns of these `widths` fit into `room`, in their order; 2 at least.
+
+    Facts come first, then a figure and a parameter in turn: a table of parameters alone says little.
+    """
+    groups: dict[str, list[int]] = {"metrics": [], "params": [], "": []}
+    for at, name in enumerate(names):
+        group = name.partition(".")[0]
+        groups[group if group in groups else ""].append(at)
+    in_turn = zip_longest(groups["metrics"], groups["params"])
+    wanted = [*groups[""], *(at for pair in in_turn for at in pair if at is not None)]
+    taken, kept = 2, []  # the edges
+    for at in wanted:
+        taken += widths[at] + 2
+        if taken > room and len(kept) >= 2:
+            break
+        kept.append(at)
+    return sorted(kept)
 
 
 def fitting(widths: Sequence[Sequence[int]], room: int) -> int:
