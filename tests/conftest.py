@@ -3,8 +3,12 @@
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("MLOPS_NB_WARM", "0")  # only the tests of it leave a warm server standing
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")  # how long an example takes says something about the machine alone
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
