@@ -14,7 +14,6 @@ MOST_FUNCTION_LINES = 45
 LONG_MODULES = {
     "errors.py",
     "examples/flights/models.py",
-    "pipeline/execution.py",
     "sweep/conduct.py",
     "sweep/measures.py",
     "sweep/ray.py",
@@ -22,10 +21,8 @@ LONG_MODULES = {
 }
 """What is still too long; the list may only become shorter."""
 LONG_FUNCTIONS = {
-    "cli/notebook.py: execute",
     "cli/repro.py: repro",
     "cli/sweep.py: sweep",
-    "pipeline/execution.py: execute_order",
 }
 """What is still too long; the list may only become shorter."""
 
