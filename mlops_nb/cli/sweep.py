@@ -123,7 +123,7 @@ def _opened(
     """Give the executor and the sweep; what takes long to open is opened when all is checked."""
     from dataclasses import replace
 
-    from mlops_nb.sweep.conduct import withdraw_sweep
+    from mlops_nb.sweep.plan import withdraw_sweep
     from mlops_nb.sweep.place import open_place
 
     def say(line: str) -> None:
@@ -168,7 +168,7 @@ def _planned(
     """Return a new sweep."""
     from mlops_nb.core.processes import processors
     from mlops_nb.runs.annotations import Annotations
-    from mlops_nb.sweep.conduct import plan_sweep
+    from mlops_nb.sweep.plan import plan_sweep
     from mlops_nb.sweep.measures import checked_metric
     from mlops_nb.sweep.naming import sweeps_called
     from mlops_nb.sweep.record import Sweep

@@ -187,7 +187,8 @@ JOB = """
 import sys, time
 from pathlib import Path
 from mlops_nb.core.project import Project
-from mlops_nb.sweep.conduct import conduct, plan_sweep
+from mlops_nb.sweep.conduct import conduct
+from mlops_nb.sweep.plan import plan_sweep
 from mlops_nb.sweep.slurm import Slurm
 
 project = Project(Path.cwd())
