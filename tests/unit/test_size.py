@@ -14,7 +14,6 @@ MOST_FUNCTION_LINES = 45
 LONG_MODULES = {
     "errors.py",
     "examples/flights/models.py",
-    "sweep/slurm.py",
 }
 """What is still too long; the list may only become shorter."""
 LONG_FUNCTIONS = {
