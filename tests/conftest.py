@@ -4,10 +4,14 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell script
     signal.signal(signal.SIGINT, signal.default_int_handler)  # tests press Ctrl-C
 os.environ.setdefault("MLOPS_NB_WARM", "0")  # only the tests of it leave a warm server standing
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")  # how long an example takes says something about the machine alone
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,12 +1,19 @@
 """The command `repro`: the pipeline, with independent stages side by side."""
 
+from __future__ import annotations
+
 import contextlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .show import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from mlops_nb.pipeline.repro import Reproduction, ReproOrder
+    from mlops_nb.pipeline.workspace import Recorded
 
 
 def _complete(_context: click.Context, _target: click.Parameter, incomplete: str) -> list[str]:
@@ -55,34 +62,44 @@ def repro(
     alone. dvc.lock, the cache and git are left as `dvc repro` leaves them. After a failure, stages that
     run are let finish and no other begins. What ran is on record as a run; see `mlops-nb runs`.
     """
-    from mlops_nb.core.project import find_project
     from mlops_nb.errors import MlopsNbError
-    from mlops_nb.pipeline.recording import Asked
     from mlops_nb.pipeline.repro import ReproOrder
-    from mlops_nb.pipeline.workspace import reproduce_on_record
     from mlops_nb.runs.failure import explained
+
+    recorded = _reproduced(ReproOrder(targets, jobs, force, dry, keep_going))
+    try:
+        recorded.reproduction.refuse_failures()
+    except MlopsNbError as error:
+        raise explained(error, recorded.run) if recorded.run else error from None
+    if as_json:
+        print_json(recorded.reproduction.to_json())
+    else:
+        _print(recorded.reproduction)
+
+
+def _reproduced(order: ReproOrder) -> Recorded:
+    """Reproduce what is ordered, and say what the record of it had to say."""
+    from mlops_nb.core.project import find_project
+    from mlops_nb.pipeline.recording import Asked
+    from mlops_nb.pipeline.workspace import reproduce_on_record
 
     from .stages import StageProgress
 
     project = find_project(Path.cwd())
-    order = ReproOrder(targets, jobs, force, dry, keep_going)
     asked = Asked({"kind": "repro"}, ("mlops-nb", *sys.argv[1:]))
     said: list[str] = []
     try:
         with StageProgress(project) as progress:
-            recorded = reproduce_on_record(project, order, asked, progress.follow, said.append)
+            return reproduce_on_record(project, order, asked, progress.follow, said.append)
     finally:
         for line in said:
             with contextlib.suppress(OSError):  # nobody reads any more
                 click.echo(line, err=True)
-    done = recorded.reproduction
-    try:
-        done.refuse_failures()
-    except MlopsNbError as error:
-        raise explained(error, recorded.run) if recorded.run else error from None
-    if as_json:
-        print_json(done.to_json())
-    elif done.unchanged:
+
+
+def _print(done: Reproduction) -> None:
+    """Print what came of each stage."""
+    if done.unchanged:
         click.echo(f"nothing has changed, {len(done.stages)} stages are up to date")
     else:
         rows = [[r.stage, r.state, f"{r.seconds:.1f}"] for r in done.stages]

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mlops_nb.core.project import Project
+    from mlops_nb.sweep.conduct import Conducted
+    from mlops_nb.sweep.executor import Executor
     from mlops_nb.sweep.place import Opened, Place
     from mlops_nb.sweep.record import Sweep
     from mlops_nb.sweep.summary import Summary
@@ -72,12 +74,8 @@ def sweep(
     train.depth=range(2,9)`, and each trial is chosen in view of the earlier ones.
     """
     from mlops_nb.core.project import find_project
-    from mlops_nb.sweep.conduct import alive_trials, conduct
     from mlops_nb.sweep.place import parse_place
-    from mlops_nb.sweep.searching import search_of
     from mlops_nb.sweep.summary import summarize
-
-    from .trials import TrialProgress
 
     words = taken(given, resumes=bool(resume))
     project, place = find_project(Path.cwd()), parse_place(on)
@@ -88,24 +86,47 @@ def sweep(
         return _planned(project, overrides, jobs, metric, words, **given)
 
     if detach:
-        what = checked(jobs)
-        options = [f"--jobs={what.jobs}", *([f"--metric={metric}"] if metric else [])]
-        options += [f"--on={on}"] if place.kind != "pool" else []
-        detach_sweep(project, what.id, options, as_json=as_json)
+        elsewhere = on if place.kind != "pool" else None
+        _detach(project, checked(jobs), metric, elsewhere, as_json=as_json)
         return
     with _opened(project, place, checked, jobs, resumed=bool(resume)) as (opened, what):
-        click.echo(headline(what), err=True)
-        if going_on := alive_trials(project, what):
-            line = f"{len(going_on)} trial(s) still go on from before, and are left out"
-            click.echo(line, err=True)
-        with search_of(project, what) as source, TrialProgress(project, what, metric) as progress:
-            done = conduct(project, what, opened.executor, progress.listen, source)
-    summary = summarize(project, done.sweep, metric)
+        done = _conducted(project, what, opened.executor, metric)
+    _finish(summarize(project, done.sweep, metric), interrupted=done.interrupted, as_json=as_json)
+
+
+def _detach(
+    project: Project, what: Sweep, metric: str | None, on: str | None, *, as_json: bool
+) -> None:
+    """Leave a sweep to a process of its own, with the options that its record does not have."""
+    options = [f"--jobs={what.jobs}", *([f"--metric={metric}"] if metric else [])]
+    options += [f"--on={on}"] if on else []
+    detach_sweep(project, what.id, options, as_json=as_json)
+
+
+def _conducted(
+    project: Project, what: Sweep, executor: Executor, metric: str | None
+) -> Conducted:
+    """Run the trials of a sweep that are left to be run, and show how they get on."""
+    from mlops_nb.sweep.conduct import alive_trials, conduct
+    from mlops_nb.sweep.searching import search_of
+
+    from .trials import TrialProgress
+
+    click.echo(headline(what), err=True)
+    if going_on := alive_trials(project, what):
+        line = f"{len(going_on)} trial(s) still go on from before, and are left out"
+        click.echo(line, err=True)
+    with search_of(project, what) as source, TrialProgress(project, what, metric) as progress:
+        return conduct(project, what, executor, progress.listen, source)
+
+
+def _finish(summary: Summary, *, interrupted: bool, as_json: bool) -> None:
+    """Show what came of a sweep, say what is left to be done, and exit accordingly."""
     if as_json:
         print_json(summary.to_json())
     else:
         _print(summary)
-    code, line = _ending(summary, interrupted=done.interrupted)
+    code, line = _ending(summary, interrupted=interrupted)
     if line:
         click.echo(line, err=True)
     sys.exit(code)
@@ -123,7 +144,7 @@ def _opened(
     """Give the executor and the sweep; what takes long to open is opened when all is checked."""
     from dataclasses import replace
 
-    from mlops_nb.sweep.conduct import withdraw_sweep
+    from mlops_nb.sweep.plan import withdraw_sweep
     from mlops_nb.sweep.place import open_place
 
     def say(line: str) -> None:
@@ -168,7 +189,7 @@ def _planned(
     """Return a new sweep."""
     from mlops_nb.core.processes import processors
     from mlops_nb.runs.annotations import Annotations
-    from mlops_nb.sweep.conduct import plan_sweep
+    from mlops_nb.sweep.plan import plan_sweep
     from mlops_nb.sweep.measures import checked_metric
     from mlops_nb.sweep.naming import sweeps_called
     from mlops_nb.sweep.record import Sweep

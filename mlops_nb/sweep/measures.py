@@ -5,26 +5,21 @@
 # %% ../../nbs/lib/sweep/22_measures.ipynb #f1311d74
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..core.project import Project
-from ..errors import ConfigError, MlopsNbError, did_you_mean
-from ..notebook.source import read_source
+from ..errors import ConfigError, did_you_mean
 from ..notebook.stage import Stage, read_stages
-from ..pipeline.closure import ProjectCode
 from ..pipeline.listing import kept_runs
 from ..pipeline.results import read_all_series, read_metrics
 from ..runs.run import Run
 from ..runs.store import Store
+from .written import PORTS, What, written_by
 
 # %% auto #0
-__all__ = ['What', 'flat', 'known_metrics', 'known_series', 'Written', 'names_in', 'written_by', 'find_metric', 'find_series',
-           'doubt_about', 'checked_metric', 'series_doubt']
+__all__ = ['flat', 'known_metrics', 'known_series', 'find_metric', 'find_series', 'doubt_about', 'checked_metric', 'series_doubt']
 
 # %% ../../nbs/lib/sweep/22_measures.ipynb #82a08632
 def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,85 +58,6 @@ def known_series(project: Project, stages: Sequence[Stage]) -> list[str]:
         runs = map(store.read, store.ids()[-_NEWEST:])
         found |= dict.fromkeys(n for run in runs if isinstance(run, Run) for n in run.series)
     return list(found)
-
-# %% ../../nbs/lib/sweep/22_measures.ipynb #7bb2066f
-What = Literal["metric", "series"]
-_PORTS: Mapping[What, Literal["metrics", "plots"]] = {"metric": "metrics", "series": "plots"}
-
-
-@dataclass(frozen=True)
-class Written:
-    """The names that code gives to what it records; `is_all` if it cannot record others."""
-
-    names: frozenset[str] = frozenset()
-    is_all: bool = False
-
-
-def names_in(trees: Sequence[ast.Module], what: What, ports: Iterable[str] = ()) -> Written:
-    """Return what the code in `trees` records; `ports` are its names of the files for that."""
-    nodes = [node for tree in trees for node in ast.walk(tree)]
-    calls = [node for node in nodes if isinstance(node, ast.Call)]
-    bases = [node.value for node in nodes if isinstance(node, ast.Attribute) and _is_plain(node)]
-    known = {id(node) for node in (*(call.func for call in calls), *bases)}
-    names: set[str] = set()
-    is_all, own = True, [call for call in calls if _records(call.func, what)]
-    for keyword in (keyword for call in own for keyword in call.keywords):
-        found = [keyword.arg] if keyword.arg else _keys(keyword.value)
-        names.update(found or ())
-        is_all &= found is not None
-    for node in nodes:
-        is_renamed = isinstance(node, ast.alias) and node.name == "record" and node.asname
-        is_inside = isinstance(node, ast.Attribute) and node.attr == "record"
-        is_read = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-        is_passed = is_read and node.id == "record" and id(node) not in known  # type: ignore[attr-defined]
-        is_port = is_read and node.id in ports  # type: ignore[attr-defined]
-        is_all &= not (is_renamed or is_inside or is_passed or is_port)
-    return Written(frozenset(names), bool(own) and is_all)
-
-
-def _is_plain(node: ast.Attribute) -> bool:
-    """Return whether this is a part of the recorder that writes where the ports say."""
-    return node.attr in ("step", "figure")
-
-
-def _records(function: ast.expr, what: What) -> bool:
-    """Return whether to call `function` is to record."""
-    if what == "series":
-        is_step = isinstance(function, ast.Attribute) and function.attr == "step"
-        return is_step and _records(function.value, "metric")  # type: ignore[attr-defined]
-    return isinstance(function, ast.Name) and function.id == "record"
-
-
-def _keys(value: ast.expr) -> list[str] | None:
-    """Return the keys of a mapping that is written out, `None` if they cannot be read."""
-    if not isinstance(value, ast.Dict):
-        return None
-    keys = [key.value for key in value.keys if isinstance(key, ast.Constant)]
-    return [str(key) for key in keys] if len(keys) == len(value.keys) else None
-
-# %% ../../nbs/lib/sweep/22_measures.ipynb #6bc705c1
-def written_by(stage: Stage, what: What) -> Written:
-    """Return what the notebook of `stage` records, by its code."""
-    sources = [read_source(c.source) for c in stage.document.cells if c.kind == "code"]
-    trees = [source.tree for source in sources if source.tree is not None]
-    if len(trees) < len(sources) or not stage.document.is_python:
-        return Written()
-    ports = [port.name for port in stage.signature.ports if port.kind == _PORTS[what]]
-    found = names_in(trees, what, ports)
-    return Written(found.names, found.is_all and not _modules_record(stage, trees))
-
-
-_RECORD = re.compile(r"\brecord\b")
-
-
-def _modules_record(stage: Stage, trees: Sequence[ast.Module]) -> bool:
-    """Return whether a module of the project that the notebook uses may record, too."""
-    code = ProjectCode(stage.path.parents[len(Path(stage.where).parts) - 1])
-    try:
-        files = [file for file in code.closure(trees) if file != stage.path]
-        return any(_RECORD.search(one.text) for file in files for one in code.sources(file))
-    except MlopsNbError:
-        return True
 
 # %% ../../nbs/lib/sweep/22_measures.ipynb #873cea30
 def find_metric(asked: str, stages: Sequence[Stage], known: Iterable[str]) -> str:
@@ -182,7 +98,7 @@ def doubt_about(what: What, name: str, stages: Sequence[Stage], known: Iterable[
 
 def _owners(what: What, stages: Sequence[Stage]) -> dict[str, Stage]:
     """Return the stages that have a port for it."""
-    return {stage.name: stage for stage in stages if stage.signature.paths(_PORTS[what])}
+    return {stage.name: stage for stage in stages if stage.signature.paths(PORTS[what])}
 
 
 def _code(stage: Stage) -> str:

@@ -112,7 +112,7 @@ def open_place(
     """
     numbers: dict[str, Any] = dict(place.numbers)
     if place.kind == "ray":
-        from mlops_nb.sweep.ray import RayExecutor
+        from mlops_nb.sweep.ray_executor import RayExecutor
         from mlops_nb.sweep.sending import refuse_submodules
 
         if Git(project.root).maybe("rev-parse", "--verify", "--quiet", "HEAD") is not None:

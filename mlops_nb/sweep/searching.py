@@ -23,9 +23,9 @@ from ..runs.annotations import Annotations
 from ..runs.run import Run, new_id
 from ..runs.store import Store
 from .aim import Aim, aim_from_json, checked_aim, read_aim
-from .conduct import keep_sweep
 from .executor import News
 from .measures import flat
+from .plan import keep_sweep
 from .record import Pruned, Sweep, Trial
 from .search import Study, load_optuna
 from .watching import Point, told_points

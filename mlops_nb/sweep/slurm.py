@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
-import os
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,97 +22,11 @@ from ..runs.run import new_id
 from .attended import Attended, Tell, Wish
 from .executor import KILL, News
 from .heartbeat import Heartbeat, is_silent
-from .pool import Pool
+from .job import HEART, NEWS, ORDERS, PATIENCE_SECONDS, POLL_SECONDS, run_job
 from .spec import RunSpec
 
 # %% auto #0
-__all__ = ['NEWS', 'ORDERS', 'HEART', 'PATIENCE_SECONDS', 'run_job', 'Slurm']
-
-# %% ../../nbs/lib/sweep/96_slurm.ipynb #bf33b383
-NEWS = "news.jsonl"
-ORDERS = "orders"
-"""One letter for each interruption."""
-HEART = "driver"
-"""Beats beside the folders of the jobs as long as there is somebody who wants them."""
-PATIENCE_SECONDS = 60.0
-"""How long a driver may be silent."""
-_POLL_SECONDS = 0.25
-_LOOKS = 10
-"""How often a job looks after its driver in the time that this may be silent."""
-_MORE_SECONDS = 10.0
-"""How long a trial of nobody's may take to end before it is interrupted again."""
-
-
-def run_job(root: str, spec: str, folder: str, patience: float) -> None:
-    """Run the trial that `spec` says in JSON, and tell in files of `folder` how it gets on.
-
-    It ends when its driver was silent for `patience` seconds, and does not begin after that.
-    """
-    orders = _Orders(Path(folder), patience)
-    if orders.are_nobodys():
-        return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # interruptions come by a file, to us alone
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # the trial inherits it
-    pool = Pool(Project(Path(root)))
-    begun, over = threading.Event(), threading.Event()
-    try:
-        with Path(folder, NEWS).open("a", encoding="utf-8") as file:
-            pool.submit(RunSpec(**json.loads(spec)))
-            watch = threading.Thread(target=_pass_on, args=[pool, orders, begun, over])
-            watch.daemon = True
-            watch.start()
-            while not over.is_set():
-                news = pool.wait()
-                print(json.dumps(asdict(news)), file=file, flush=True)
-                os.fsync(file.fileno())
-                begun.set()
-                if news.kind == "over":
-                    over.set()
-    finally:
-        begun.set()
-        over.set()
-        pool.close()
-
-
-class _Orders:
-    """The interruptions that a job in `folder` is told, or that it owes to nobody's living."""
-
-    def __init__(self, folder: Path, patience: float) -> None:
-        self._folder, self._patience = folder, patience
-        self._looked = -math.inf
-        self._alone_since: float | None = None
-
-    def are_nobodys(self) -> bool:
-        """Return whether nobody has been there for too long; a shared file system is asked."""
-        try:
-            return is_silent(self._folder.parent / HEART, self._folder / "job", self._patience)
-        except OSError:  # it cannot be told just now
-            return False
-
-    def count(self) -> int:
-        """Return how many interruptions there were so far."""
-        now = time.monotonic()
-        if now - self._looked > self._patience / _LOOKS:
-            self._looked = now
-            if self._alone_since is None and self.are_nobodys():
-                self._alone_since = now
-        if self._alone_since is not None:
-            return 1 + int((now - self._alone_since) / _MORE_SECONDS)
-        try:
-            return len((self._folder / ORDERS).read_bytes())
-        except OSError:
-            return 0
-
-
-def _pass_on(pool: Pool, orders: _Orders, begun: threading.Event, over: threading.Event) -> None:
-    """Pass interruptions on to the trial until it is over."""
-    begun.wait()  # before there is nobody who would listen
-    known = 0
-    while not over.wait(_POLL_SECONDS):
-        while known < orders.count():
-            pool.stop()
-            known += 1
+__all__ = ['Slurm']
 
 # %% ../../nbs/lib/sweep/96_slurm.ipynb #5e8fb2b4
 class _Tail:
@@ -229,7 +141,7 @@ class Slurm(Attended):
             if wish.ends and not is_cancelled and not (folder / NEWS).exists():
                 job.cancel(check=False)  # it waits for its turn, or has just begun
                 is_cancelled = True
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
         state = "killed:signal" if not wish.ends else "cancelled"
         tell(News(spec.trial, "over", run, state=state, text=f"job {job.job_id} is {job.state}"))
 

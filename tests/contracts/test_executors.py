@@ -16,7 +16,7 @@ from mlops_nb.pipeline.snapshot import take_snapshot
 from mlops_nb.runs.run import is_id
 from mlops_nb.sweep.executor import Executor, News, Rehearsal
 from mlops_nb.sweep.pool import Pool
-from mlops_nb.sweep.ray import RayExecutor
+from mlops_nb.sweep.ray_executor import RayExecutor
 from mlops_nb.sweep.slurm import Slurm
 from mlops_nb.sweep.spec import RunSpec
 from tests.ray_nodes import Nodes, two_nodes

@@ -15,10 +15,11 @@ from mlops_nb.errors import PipelineKilled
 from mlops_nb.runs.seal import seal, unseal
 from mlops_nb.sweep.away import MOST_ATTEMPTS, Away
 from mlops_nb.sweep.clone import FOLDER
-from mlops_nb.sweep.conduct import conduct, plan_sweep
+from mlops_nb.sweep.conduct import conduct
 from mlops_nb.sweep.executor import News
 from mlops_nb.sweep.homecoming import INTERRUPTED
 from mlops_nb.sweep.node import Node
+from mlops_nb.sweep.plan import plan_sweep
 from mlops_nb.sweep.worker import WorkerLost
 
 from .conftest import Shop, environment

@@ -15,7 +15,7 @@ import pytest
 
 from mlops_nb.core.locks import is_locked
 from mlops_nb.runs.run import Run
-from mlops_nb.sweep.slurm import ORDERS
+from mlops_nb.sweep.job import ORDERS
 from tests.ray_nodes import Nodes, two_nodes
 
 from .conftest import Shop, environment
@@ -187,7 +187,8 @@ JOB = """
 import sys, time
 from pathlib import Path
 from mlops_nb.core.project import Project
-from mlops_nb.sweep.conduct import conduct, plan_sweep
+from mlops_nb.sweep.conduct import conduct
+from mlops_nb.sweep.plan import plan_sweep
 from mlops_nb.sweep.slurm import Slurm
 
 project = Project(Path.cwd())

@@ -277,7 +277,7 @@ names = st.text("klmnop_", min_size=1, max_size=6)
 values = st.one_of(names, st.integers(0, 9), st.lists(names, max_size=3))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     port_sets, port_sets, st.dictionaries(names, values, max_size=3), st.lists(names, max_size=3)
 )

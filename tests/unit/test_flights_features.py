@@ -98,7 +98,7 @@ def test_late_begins_at_fifteen_minutes_and_is_missing_without_an_arrival() -> N
     assert answers[:3].tolist() == [False, True, False]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), minute=st.integers(0, 30 * 60))
 def test_hiding_the_future_changes_no_earlier_feature(seed: int, minute: int) -> None:
     flights, weather = made_up_flights(seed), made_up_weather(seed)
@@ -108,7 +108,7 @@ def test_hiding_the_future_changes_no_earlier_feature(seed: int, minute: int) ->
     assert columns_that_look_ahead(known, rebuilt, flights["scheduled"], moment) == ()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), minute=st.integers(0, 30 * 60))
 def test_other_outcomes_of_later_flights_change_no_earlier_feature(seed: int, minute: int) -> None:
     flights, weather = made_up_flights(seed), made_up_weather(seed)
@@ -119,7 +119,7 @@ def test_other_outcomes_of_later_flights_change_no_earlier_feature(seed: int, mi
     assert columns_that_look_ahead(known, rebuilt, flights["scheduled"], moment) == ()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), window=st.integers(1, 600))
 def test_recent_mean_and_waiting_agree_with_their_definitions(seed: int, window: int) -> None:
     flights = made_up_flights(seed, rows=40)

@@ -268,7 +268,7 @@ ACTIONS = st.sampled_from(
 
 
 @given(st.lists(st.tuples(ACTIONS, st.integers(0, 5), st.integers(0, 1), VALUES), max_size=14))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_index_is_a_fresh_look_after_anything(
     tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[str, int, int, dict[str, Any]]]
 ) -> None:

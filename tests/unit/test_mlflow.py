@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_nb.cli.app import cli
@@ -55,7 +55,6 @@ logged = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(logged)
 def test_whatever_was_logged_makes_a_record_that_reads_back(run: Logged) -> None:
     record = record_of(run, "sqlite:///x.db", {})

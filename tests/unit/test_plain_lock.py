@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -83,7 +83,6 @@ stages = st.dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(stages)
 def test_a_lock_with_anything_in_it_is_read_as_yaml_or_not_at_all(content: Any) -> None:
     out = io.StringIO()
@@ -95,7 +94,6 @@ def test_a_lock_with_anything_in_it_is_read_as_yaml_or_not_at_all(content: Any) 
         assert found == by_yaml(text)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_lock_that_was_changed_by_hand_is_read_as_yaml_or_not_at_all(data: st.DataObject) -> None:
     lines = PLAIN.splitlines()

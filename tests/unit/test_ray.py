@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
+from mlops_nb.errors import UsageError
 from mlops_nb.sweep import ray as on_ray
-from mlops_nb.sweep.ray import RayWorker, connected
+from mlops_nb.sweep.ray import connected
+from mlops_nb.sweep.ray_executor import RayWorker
 
 
 def test_who_waits_for_room_asks_once_however_long_that_takes() -> None:
@@ -61,3 +67,43 @@ def test_the_token_of_a_ray_of_our_own_is_gone_with_it(
             pass
         assert "RAY_AUTH_TOKEN" not in os.environ and os.environ.get("RAY_AUTH_MODE") == mode
     assert len(set(seen)) == 2 and all(seen)
+
+
+def test_a_failed_start_leaves_none_of_its_processes_beside_the_next_and_ends_nobody_elses(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    part = tmp_path / "ray" / "part.py"
+    part.parent.mkdir()
+    part.write_text(
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)"
+    )
+    other = tmp_path / "other.py"
+    other.write_text("import time\ntime.sleep(600)")
+    began: list[subprocess.Popen[bytes]] = []
+    alive: list[int] = []
+
+    def begin(file: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, str(file)])
+
+    def init(**_: object) -> None:
+        alive.append(sum(psutil.pid_exists(one.pid) for one in began))
+        began.append(begin(part))
+        raise RuntimeError("the node was not\nready in its time")
+
+    ray: Any = SimpleNamespace(
+        __file__=str(part.with_name("__init__.py")), init=init, shutdown=lambda: None
+    )
+    monkeypatch.setattr(on_ray, "_END_SECONDS", 0.2)
+    earlier, strange = begin(part), begin(other)
+    try:
+        with pytest.raises(
+            UsageError, match="Ray did not start: the node was not ready in its time"
+        ):
+            on_ray._start(ray, lambda line: None, 1)
+        assert len(began) == 5 and alive == [0] * 5
+        assert not any(psutil.pid_exists(one.pid) for one in began)
+        assert earlier.poll() is None and strange.poll() is None
+    finally:
+        for one in (*began, earlier, strange):
+            one.kill()
+            one.wait()

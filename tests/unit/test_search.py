@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_nb.config.space import Dimension, Space, read_space, space_from_json
@@ -167,13 +167,11 @@ spaces = st.lists(
 ).map(lambda parts: Space(tuple(parts)))
 
 
-@settings(deadline=None)  # it says nothing about the machine
 @given(spaces)
 def test_a_space_that_was_written_reads_back_equal(space: Space) -> None:
     assert space_from_json(json.loads(json.dumps(space.to_json()))) == space
 
 
-@settings(deadline=None)  # it says nothing about the machine
 @given(spaces, st.randoms())
 def test_the_overrides_of_a_point_say_its_values_exactly(space: Space, random: Any) -> None:
     values: dict[str, Any] = {}
@@ -183,7 +181,6 @@ def test_the_overrides_of_a_point_say_its_values_exactly(space: Space, random: A
     assert space.values(space.overrides(values)) == values
 
 
-@settings(deadline=None)  # it says nothing about the machine
 @given(numbers)
 def test_all_values_of_a_dimension_lie_in_it(dimension: Dimension) -> None:
     for value in dimension.values(1000) or dimension.samples():
@@ -298,7 +295,6 @@ def test_a_grid_has_an_end() -> None:
 # Series
 
 
-@settings(deadline=None)  # it says nothing about the machine
 @given(st.lists(st.tuples(st.integers(0, 10**7), st.floats(allow_nan=False))))
 def test_points_are_told_in_rising_order_and_never_too_many(
     points: list[tuple[int, float]],
@@ -309,7 +305,6 @@ def test_points_are_told_in_rising_order_and_never_too_many(
     assert sum(map(is_told, range(1000, 10_000))) == 900
 
 
-@settings(deadline=None)  # it says nothing about the machine
 @given(st.lists(st.floats(allow_nan=False), max_size=30), st.data())
 def test_a_file_that_is_read_while_it_grows_gives_each_point_once(
     tmp_path_factory: pytest.TempPathFactory, values: list[float], data: Any

@@ -12,22 +12,12 @@ MOST_FUNCTION_LINES = 45
 """With its signature and its docstring."""
 
 LONG_MODULES = {
-    "errors.py",
-    "examples/flights/models.py",
-    "pipeline/execution.py",
-    "sweep/conduct.py",
-    "sweep/measures.py",
-    "sweep/ray.py",
-    "sweep/slurm.py",
+    "errors.py",  # one tree, drawn at its top, where every error is looked up
+    "examples/flights/models.py",  # four families are to be compared as they stand
 }
-"""What is still too long; the list may only become shorter."""
-LONG_FUNCTIONS = {
-    "cli/notebook.py: execute",
-    "cli/repro.py: repro",
-    "cli/sweep.py: sweep",
-    "pipeline/execution.py: execute_order",
-}
-"""What is still too long; the list may only become shorter."""
+"""What may be longer, with the reason; the list may only become shorter."""
+LONG_FUNCTIONS: set[str] = set()
+"""What may be longer, with the reason; the list may only become shorter."""
 
 
 def sources() -> Iterator[tuple[str, str]]:

@@ -39,7 +39,7 @@ def written(value: object, flow: bool | None, offset: bool) -> str:
 layouts = st.tuples(st.sampled_from([False, None]), st.booleans())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(documents, documents, layouts)
 def test_the_text_says_what_was_asked_for(old: dict, new: dict, layout: tuple) -> None:
     text = written(old, *layout)
@@ -48,14 +48,14 @@ def test_the_text_says_what_was_asked_for(old: dict, new: dict, layout: tuple) -
     assert read_yaml(rewrite(text, new), "") == new
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(documents, layouts)
 def test_an_equal_value_changes_no_byte(value: dict, layout: tuple) -> None:
     text = written(value, *layout)
     assert rewrite(text, read_yaml(text, "")) == text
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(documents, words, st.lists(words, min_size=1, max_size=3), layouts)
 def test_adding_and_removing_a_key_gives_the_text_back(
     value: dict, key: str, added: list, layout: tuple

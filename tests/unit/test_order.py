@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlops_nb.errors import NotebookError, UsageError
-from mlops_nb.pipeline.execution import order_notebook
+from mlops_nb.pipeline.order import order_notebook
 
 
 @pytest.fixture
