@@ -3129,6 +3129,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'mlops_nb.runs.expression.matches': ( 'lib/runs/expression.html#matches',
                                                                                 'mlops_nb/runs/expression.py')},
             'mlops_nb.runs.failure': { 'mlops_nb.runs.failure._glue': ('lib/runs/failure.html#_glue', 'mlops_nb/runs/failure.py'),
+                                       'mlops_nb.runs.failure._in_a_notebook': ( 'lib/runs/failure.html#_in_a_notebook',
+                                                                                 'mlops_nb/runs/failure.py'),
                                        'mlops_nb.runs.failure._short': ('lib/runs/failure.html#_short', 'mlops_nb/runs/failure.py'),
                                        'mlops_nb.runs.failure.cause_in': ('lib/runs/failure.html#cause_in', 'mlops_nb/runs/failure.py'),
                                        'mlops_nb.runs.failure.explained': ('lib/runs/failure.html#explained', 'mlops_nb/runs/failure.py'),

@@ -53,7 +53,8 @@ def fitting_columns(names: Sequence[str], widths: Sequence[int], room: int) -> l
         groups[group if group in groups else ""].append(at)
     in_turn = zip_longest(groups["metrics"], groups["params"])
     wanted = [*groups[""], *(at for pair in in_turn for at in pair if at is not None)]
-    taken, kept = 2, []  # the edges
+    kept: list[int] = []
+    taken = 2  # the edges
     for at in wanted:
         taken += widths[at] + 2
         if taken > room and len(kept) >= 2:

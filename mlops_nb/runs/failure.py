@@ -54,7 +54,15 @@ def _short(text: Any) -> str:
 def failed_line(title: str, run: Run) -> str:
     """Return what became of a `run` called `title`, and how to see it; empty if nothing failed."""
     failure = failure_of(run)
-    return f"{title} failed in {failure}; {look_at(run)}" if failure else ""
+    shown = f"; {look_at(run)}" if _in_a_notebook(run) else ""
+    return f"{title} failed in {failure}{shown}" if failure else ""
+
+
+def _in_a_notebook(run: Run) -> bool:
+    """Return whether one of the stages that failed executes a notebook: that has a report."""
+    return any(
+        facts.get("how") == "failed" and "execution" in facts for facts in run.stages.values()
+    )
 
 
 def look_at(run: Run) -> str:
@@ -64,7 +72,7 @@ def look_at(run: Run) -> str:
 
 def explained(error: MlopsNbError, run: Run) -> MlopsNbError:
     """Return `error`, with which `run` ended, in the words of its notebooks if there are any."""
-    why = failure_of(run) if run.state != "cancelled" else ""
+    why = failure_of(run) if run.state != "cancelled" and _in_a_notebook(run) else ""
     if why and isinstance(error, StagesFailed):
         error.what = f"run {short_id(run.id)} failed in {why}"
         error.hint = f"{look_at(run)} shows it; {error.hint}"
