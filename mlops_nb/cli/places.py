@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .progress import patience
 from .run import chosen
 from .show import json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from mlops_nb.core.project import Project
+    from mlops_nb.pipeline.data_remote import Fetched
+    from mlops_nb.pipeline.restore import Restored
     from mlops_nb.pipeline.restore_here import Preview
 
 _LAST = "last"
@@ -32,12 +35,14 @@ _LAST = "last"
 @json_option
 def restore(
     run: str | None, to: Path | None, here: bool, yes: bool, undo: str | None, as_json: bool
-) -> None:
+) -> int:
     """Bring back what RUN was: its code, parameters, dvc.lock and outputs.
 
     With --to DIR in a folder of its own, a worktree of git. With --here in the workspace: tracked
     files and outputs become those of the run, everything that is replaced is set aside, and --undo
-    puts it back. RUN is an id, the beginning of one, or a name.
+    puts it back. Outputs that the cache lacks come from the default DVC remote of the workspace; if
+    some are not to be had, all others are restored, and the exit code is 1. RUN is an id, the
+    beginning of one, or a name.
     """
     from mlops_nb.core.project import find_project
 
@@ -48,29 +53,35 @@ def restore(
     project = find_project(Path.cwd())
     if undo is not None:
         _undo(project, "" if undo == _LAST else undo, as_json=as_json)
-    elif to is not None:
-        _restore_to(project, str(run), to, as_json=as_json)
-    else:
-        _restore_here(project, str(run), yes=yes, as_json=as_json)
+        return 0
+    if to is not None:
+        return _restore_to(project, str(run), to, as_json=as_json)
+    return _restore_here(project, str(run), yes=yes, as_json=as_json)
 
 
-def _restore_to(project: Project, run: str, to: Path, *, as_json: bool) -> None:
-    """Restore into a folder of its own."""
+def _restore_to(project: Project, run: str, to: Path, *, as_json: bool) -> int:
+    """Restore into a folder of its own; return the exit code."""
     from mlops_nb.pipeline.restore import restore_to
 
     found = chosen(project, run)
-    restored = restore_to(project, found, Path(os.path.abspath(to)))
-    _warn_missing(restored.missing)
+    with patience(_FETCHING):
+        restored = restore_to(project, found, Path(os.path.abspath(to)))
+    again = f"`git worktree remove --force {shlex.quote(str(to))}` and restore once more"
+    code = _tell_outputs(restored, found.id, again)
     if as_json:
-        place = str(restored.place.root)
-        print_json({"run": found.id, "place": place, "missing": list(restored.missing)})
-        return
+        print_json({"run": found.id, "place": str(restored.place.root)} | _outputs(restored))
+        return code
     click.echo(f"run {found.id} is in {restored.place.root}")
     click.echo(f"when it is no longer needed: git worktree remove {shlex.quote(str(to))}")
+    return code
 
 
-def _restore_here(project: Project, run: str, *, yes: bool, as_json: bool) -> None:
-    """Restore in the workspace."""
+_FETCHING = "restoring; what the cache lacks comes from the DVC remote"
+
+
+def _restore_here(project: Project, run: str, *, yes: bool, as_json: bool) -> int:
+    """Restore in the workspace; return the exit code."""
+    from mlops_nb.pipeline.restore import Restored
     from mlops_nb.pipeline.restore_here import preview, restore_here
 
     seen = preview(project, chosen(project, run))
@@ -80,15 +91,20 @@ def _restore_here(project: Project, run: str, *, yes: bool, as_json: bool) -> No
         click.echo("the workspace is as that run left it", err=as_json)
     elif not yes and not _is_agreed(project):
         click.echo("nothing was changed", err=as_json)
-        return
-    name, missing = restore_here(project, seen) if seen.changes else ("", ())
-    _warn_missing(missing)
+        return 0
+    name, restored = "", Restored(project)
+    if seen.changes:
+        with patience(_FETCHING):
+            name, restored = restore_here(project, seen)
+    is_elsewhere = ".dvc/config" in {change.path for change in seen.changes}  # the remote as well
+    again = "`mlops-nb restore --undo` and restore once more"
+    code = _tell_outputs(restored, seen.run.id, again if is_elsewhere else "restore once more")
     if as_json:
         changes = [vars(change) for change in seen.changes]
-        facts = {"run": seen.run.id, "undo": name, "changes": changes, "missing": list(missing)}
-        print_json(facts)
+        print_json({"run": seen.run.id, "undo": name, "changes": changes} | _outputs(restored))
     elif seen.changes:
         click.echo(f"run {seen.run.id} is restored; to have back what was: mlops-nb restore --undo")
+    return code
 
 
 def _is_agreed(project: Project) -> bool:
@@ -135,13 +151,37 @@ def _undo(project: Project, name: str, *, as_json: bool) -> None:
     click.echo(f"what was there until now: mlops-nb restore --undo {undone.before}")
 
 
-def _warn_missing(missing: tuple[str, ...]) -> None:
-    """Say which outputs are not there."""
-    if missing:
-        some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        click.echo(
-            f"warning: the cache lacks {len(missing)} outputs ({some}); try `dvc pull`", err=True
-        )
+def _outputs(restored: Restored) -> dict[str, Any]:
+    """Return what became of the outputs, for machines."""
+    return {"missing": list(restored.missing), "fetched": restored.fetched.files}
+
+
+def _tell_outputs(restored: Restored, run: str, again: str) -> int:
+    """Say how many files came from the remote, and which outputs are missing; return the exit code.
+
+    `again` says how to restore once they are to be had.
+    """
+    if restored.fetched.files:
+        click.echo(f"{restored.fetched.files} file(s) came from the DVC remote", err=True)
+    if not restored.missing:
+        return 0
+    names = f"{len(restored.missing)} output(s): {', '.join(restored.missing)}"
+    what, hint = _reason(restored.fetched, run)
+    click.echo(f"error: {what} {names}; {hint}, then {again}", err=True)
+    return 1
+
+
+def _reason(fetched: Fetched, run: str) -> tuple[str, str]:
+    """Return why outputs are missing, and what helps."""
+    from mlops_nb.pipeline.data_remote import ADD_REMOTE
+
+    if not fetched.has_remote:
+        exported = f"import what `mlops-nb runs export --data {run} FILE` writes where the run is"
+        return f"{fetched.why}, and the cache lacks", f"{ADD_REMOTE} if one has them, or {exported}"
+    if fetched.why:
+        return f"DVC: {fetched.why}; the cache lacks", "see where `dvc remote list` leads"
+    hint = f"`mlops-nb runs push --data {run}` where the run is"
+    return "neither the cache nor the DVC remote has all of", hint
 
 
 @click.command("open")

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from ..config.config import write_config
 from ..core.git import Git
 from ..core.project import Project
 from ..core.yaml import load_yaml
-from ..errors import PipelineError, UnwritablePath, UsageError
+from ..errors import PipelineError, ProjectError, UnwritablePath, UsageError
+from .data_remote import Fetched, fetch_data, lacking
 from .dvc import ask_dvc
 from .rerun import code_of, config_of, has_commit
 from .results import with_parents
@@ -23,7 +25,7 @@ from .worktree import check_out
 from ..runs.run import Run
 
 # %% auto #0
-__all__ = ['Kept', 'kept_of', 'outputs_in', 'fetch_outputs', 'Restored', 'restore_to', 'refuse_folder']
+__all__ = ['Kept', 'kept_of', 'outputs_in', 'place_outputs', 'Restored', 'restore_to', 'make_room']
 
 # %% ../../nbs/lib/pipeline/78_restore.ipynb #071a2889
 @dataclass(frozen=True)
@@ -73,19 +75,19 @@ def _yaml_in(git: Git, commit: str, name: str) -> Any:
     return load_yaml(git.text("show", f"{commit}:./{name}"), name) or {}
 
 # %% ../../nbs/lib/pipeline/78_restore.ipynb #b8072c9a
-def fetch_outputs(project: Project, outputs: Iterable[str]) -> tuple[str, ...]:
-    """Put `outputs` in place from the cache; return those that the cache does not have.
+def place_outputs(project: Project, outputs: Mapping[str, str]) -> tuple[str, ...]:
+    """Put `outputs` in place from the cache; return those of which it does not have everything.
 
     Raises
     ------
     PipelineError
         If DVC fails for another reason.
     """
-    wanted = tuple(outputs)
-    if not wanted:
+    if not outputs:
         return ()
-    done = ask_dvc(project, "checkout", "--force", "--", *wanted)
-    missing = tuple(path for path in wanted if not os.path.lexists(project.root / path))
+    done = ask_dvc(project, "checkout", "--force", "--", *outputs)
+    torn = lacking(project, outputs)
+    missing = tuple(p for p in outputs if p in torn or not os.path.lexists(project.root / p))
     if done.returncode and not (missing and _LACKING in done.stderr):
         lines = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.strip()]
         why = lines[0] if lines else f"exit code {done.returncode}"
@@ -99,10 +101,11 @@ _LACKING = "failed for following targets"
 # %% ../../nbs/lib/pipeline/78_restore.ipynb #4e0a1885
 @dataclass(frozen=True)
 class Restored:
-    """Where a run was restored to, and the outputs that no cache here has."""
+    """Where a run was restored to, the outputs that were not to be had, and what was fetched."""
 
     place: Project
     missing: tuple[str, ...] = ()
+    fetched: Fetched = field(default_factory=Fetched)
 
 
 def restore_to(project: Project, run: Run, folder: Path) -> Restored:
@@ -116,25 +119,40 @@ def restore_to(project: Project, run: Run, folder: Path) -> Restored:
         If the code of the run is gone.
     """
     kept = kept_of(project, run)
-    refuse_folder(project, folder)
+    make_room(project, folder)
+    fetched = fetch_data(project, kept.commit, outputs_in(project, kept.commit))
     place = check_out(project, folder, kept.commit)
     if not kept.has_params and run.params:
         write_config(place, config_of(place, run))
-    outputs = [*outputs_in(place, "HEAD")]
-    return Restored(place, fetch_outputs(place, outputs))
+    return Restored(place, place_outputs(place, outputs_in(place, "HEAD")), fetched)
 
 
-def refuse_folder(project: Project, folder: Path) -> None:
-    """Raise a `UsageError` if nothing can be restored into `folder`."""
+def make_room(project: Project, folder: Path) -> None:
+    """Make the folders around `folder`; raise a `UsageError` if nothing can be restored there."""
+    git = Git(project.root)
+    top = Path(git.text("rev-parse", "--show-toplevel")).resolve()
+    if folder.resolve().is_relative_to(top):
+        hint = f"name one beside it, such as ../{top.name}-{folder.name or 'run'}"
+        raise UsageError(f"{folder} is inside the workspace", hint=hint)
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UsageError(f"{folder} is not a folder", hint="name one that is not there yet")
     try:
         if folder.is_dir() and any(folder.iterdir()):
             raise UsageError(f"{folder} is not empty", hint="name a folder that is not there yet")
+        _refuse_unwritable_git(git)
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwritablePath(folder, error.strerror or str(error)) from None
-    top = Path(Git(project.root).text("rev-parse", "--show-toplevel")).resolve()
-    if folder.resolve().is_relative_to(top):
-        hint = f"name one beside it, such as ../{top.name}-{folder.name or 'run'}"
-        raise UsageError(f"{folder} is inside the workspace", hint=hint)
+
+
+def _refuse_unwritable_git(git: Git) -> None:
+    """Raise a `ProjectError` if git cannot note a worktree."""
+    notes = Path(git.root, git.text("rev-parse", "--git-common-dir"), "worktrees")
+    try:
+        notes.mkdir(exist_ok=True)
+        tempfile.TemporaryFile(dir=notes).close()
+    except OSError as error:
+        what = f"{notes} cannot be written ({error.strerror}), where git notes each worktree"
+        raise ProjectError(
+            git.root, what, hint="restore from a clone that you may write to"
+        ) from None

@@ -20,9 +20,10 @@ from ..core.git import Git
 from ..core.project import STATE, Project
 from ..errors import ProjectError, RecordError, UsageError
 from .aside import Aside, set_aside
+from .data_remote import fetch_data
 from .dvc import ask_dvc
 from .rerun import config_of
-from .restore import Kept, fetch_outputs, kept_of, outputs_in
+from .restore import Kept, Restored, kept_of, outputs_in, place_outputs
 from .snapshot import Snapshot, take_snapshot
 from .undo import UNDO, alone, aside_of, new_name, undo_folder
 from ..runs.run import Run
@@ -142,8 +143,8 @@ def _refuse_in_the_way(root: Path, changes: Iterable[FileChange]) -> None:
             raise UsageError(what, hint="move it, or restore beside the workspace with --to")
 
 # %% ../../nbs/lib/pipeline/80_restore_here.ipynb #6e90711b
-def restore_here(project: Project, seen: Preview) -> tuple[str, tuple[str, ...]]:
-    """Do what `seen` says; return the name by which it is undone, and outputs no cache here has.
+def restore_here(project: Project, seen: Preview) -> tuple[str, Restored]:
+    """Do what `seen` says; return the name by which it is undone, and what was to be had.
 
     Raises
     ------
@@ -151,6 +152,7 @@ def restore_here(project: Project, seen: Preview) -> tuple[str, tuple[str, ...]]
         If that cannot be done; everything is put back then.
     """
     name = new_name()
+    fetched = fetch_data(project, seen.kept.commit, _outputs(project, seen))
     with alone(project):
         Git(project.root).run("update-ref", f"{UNDO}/{name}", seen.now.commit)
         paths = [change.path for change in seen.changes]
@@ -162,7 +164,14 @@ def restore_here(project: Project, seen: Preview) -> tuple[str, tuple[str, ...]]
             with suppress(RecordError):
                 _roll_back(project, aside_of(project, name))
             raise
-    return name, missing
+    return name, Restored(project, missing, fetched)
+
+
+def _outputs(project: Project, seen: Preview) -> dict[str, str]:
+    """Return the hashes of the outputs that become others, or come."""
+    paths = {c.path for c in seen.changes if c.is_output and c.how != "removed"}
+    found = outputs_in(project, seen.kept.commit) if paths else {}
+    return {path: digest for path, digest in found.items() if path in paths}
 
 
 def _roll_back(project: Project, aside: Aside) -> None:
@@ -190,4 +199,4 @@ def _write(project: Project, seen: Preview) -> tuple[str, ...]:
         git.run("checkout-index", "--force", "-z", "--stdin", data=names, environ=own)
     if not seen.kept.has_params and seen.run.params:
         write_config(project, config_of(project, seen.run))
-    return fetch_outputs(project, [c.path for c in changes if c.is_output])
+    return place_outputs(project, _outputs(project, seen))

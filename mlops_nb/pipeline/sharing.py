@@ -5,9 +5,6 @@
 # %% ../../nbs/lib/pipeline/77_sharing.ipynb #67b48629
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +13,7 @@ from typing import Any
 from ..core.git import Git
 from ..core.project import Project
 from ..errors import ProjectError, RecordError, UsageError
-from .dvc import missing_dvc
+from .data_remote import send_data
 from .experiment import EXPERIMENTS, RUNS
 from .record_tree import RECORDS, keep_record, read_tree
 from ..runs.parcel import hear, said_in, take_in
@@ -24,35 +21,7 @@ from ..runs.run import Run
 from ..runs.store import Store
 
 # %% auto #0
-__all__ = ['ARRIVED', 'AT_ONCE', 'send_data', 'Pushed', 'push', 'Pulled', 'pull']
-
-# %% ../../nbs/lib/pipeline/77_sharing.ipynb #2e338efa
-def send_data(project: Project, commits: Sequence[str]) -> int:
-    """Send the outputs of `commits` to the DVC remote; return how many files that has lacked.
-
-    Raises
-    ------
-    UsageError
-        If DVC cannot, because there is no remote, say.
-    """
-    command = [sys.executable, "-P", "-c", "from mlops_nb.pipeline.upload import main; main()"]
-    order = json.dumps({"commits": list(commits)}) + "\n"
-    done = subprocess.run(
-        command, cwd=project.root, input=order, capture_output=True, text=True, check=False
-    )
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        if "No module named 'dvc'" in done.stderr:
-            raise missing_dvc() from None
-        answer = {"why": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
-    if "files" in answer:
-        return int(answer["files"])
-    if answer.get("kind") == "LookupError":
-        ways = "`dvc remote add -d NAME ADDRESS` or `dvc remote default NAME`"
-        hint = f"{ways}, or push without --data"
-        raise UsageError(f"{answer['why']}: nothing was sent", hint=hint)
-    raise UsageError(f"DVC: {answer['why']}: nothing was sent to git", hint="see `dvc remote list`")
+__all__ = ['ARRIVED', 'AT_ONCE', 'Pushed', 'push', 'Pulled', 'pull']
 
 # %% ../../nbs/lib/pipeline/77_sharing.ipynb #169bdab2
 ARRIVED = "refs/mlops_nb/arrived"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -312,8 +313,8 @@ def test_outputs_that_the_cache_lacks_are_named(shop: Shop, tmp_path: Path) -> N
     shop.tool("run", "train.shrink=0.5", "--name", "half")
     digest = records(shop)[0].artifacts["models/model.json"]["hash"].partition(":")[2]
     shop.path(f".dvc/cache/files/md5/{digest[:2]}/{digest[2:]}").unlink()
-    done = shop.tool("restore", "half", "--to", str(tmp_path / "place"))
-    assert "the cache lacks 1 outputs (models/model.json)" in done.stderr
+    done = shop.tool("restore", "half", "--to", str(tmp_path / "place"), code=1)
+    assert "the cache lacks 1 output(s): models/model.json; " in one_line(done)
     assert (tmp_path / "place/data/table.csv").is_file()
 
 
@@ -328,10 +329,12 @@ def test_a_restore_that_cannot_be_is_refused_in_one_line(shop: Shop, tmp_path: P
         ("half", "--to", str(tmp_path / "full")): "is not empty",
         ("half", "--to", str(tmp_path / "full" / "file")): "is not a folder",
         ("half", "--to", "inside"): "is inside the workspace",
+        ("half", "--to", "not/made/inside"): "is inside the workspace",
         ("--undo",): "there is no restore to be undone",
         ("--undo", "nothing"): "no restore `nothing`",
     }.items():
         assert said in one_line(shop.tool("restore", *words, code=2))
+    assert not shop.path("not").exists()
     for words in (("half", "--here", "--to", "x"), ("half",), ("--here",), ("half", "--undo=x")):
         done = shop.tool("restore", *words, code=2)
         assert "Error: " in done.stderr and "Traceback" not in done.stderr
@@ -342,6 +345,32 @@ def test_a_restore_that_cannot_be_is_refused_in_one_line(shop: Shop, tmp_path: P
         assert "the code of run" in one_line(shop.tool("restore", *words, code=2))
     assert not (tmp_path / "new").exists()
     assert shop.run("git", "worktree", "list").stdout.count("\n") == 1
+
+
+def test_where_git_cannot_note_a_worktree_a_restore_says_so_and_makes_nothing(
+    shop: Shop, tmp_path: Path
+) -> None:
+    shop.tool("run", "train.shrink=0.5", "--name", "half")
+    shop.path(".git/worktrees").write_text("in the way")
+    line = one_line(shop.tool("restore", "half", "--to", str(tmp_path / "new" / "place"), code=2))
+    assert f"{shop.path('.git/worktrees')} cannot be written (" in line and "worktree" in line
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_of_which_the_cache_lacks_a_file_is_named(shop: Shop, tmp_path: Path) -> None:
+    shop.tool("run", "train.shrink=0.5", "--name", "half")
+    shop.path("raw").mkdir()
+    for name in ("a", "b"):
+        shop.path(f"raw/{name}").write_text(name)
+    shop.run("dvc", "add", "--quiet", "raw")
+    shrink(shop, 0.25)
+    shop.tool("repro")
+    digest = hashlib.md5(b"a", usedforsecurity=False).hexdigest()
+    shop.path(f".dvc/cache/files/md5/{digest[:2]}/{digest[2:]}").unlink()
+    run = records(shop)[-1].id
+    done = shop.tool("restore", run, "--to", str(tmp_path / "place"), "--json", code=1)
+    assert json.loads(done.stdout)["missing"] == ["raw"]
+    assert (tmp_path / "place/models/model.json").is_file()
 
 
 # what a run was, in the workspace
