@@ -62,8 +62,7 @@ def pull(remote: str, as_json: bool) -> None:
     """Bring the runs that colleagues have sent to the git remote.
 
     Of each name, tag, note and star counts what was said last, here or there. Outputs come when
-    they are needed: `mlops-nb restore RUN` fetches them, and so does `dvc exp apply NAME` with
-    `dvc pull` after it.
+    they are needed: `mlops-nb restore RUN` fetches them.
     """
     from mlops_nb.core.project import find_project
     from mlops_nb.pipeline.sharing import pull as bring

@@ -211,15 +211,3 @@ def test_a_remote_that_cannot_be_read_costs_nothing_but_the_outputs(
     done = receiver.tool("restore", ran[1]["id"], "--here", "--yes", code=1)
     assert "Traceback" not in done.stderr and "models/model.json" in done.stderr
     assert "shrink: 0.5" in receiver.text("params.yaml")
-
-
-def test_an_experiment_that_was_pulled_is_applied_and_its_outputs_pulled_by_dvc(
-    ran: tuple[Shop, Facts], sender: Shop, receiver: Shop
-) -> None:
-    for shop in (sender, receiver):
-        shop.run("dvc", "remote", "add", "-d", "store", "../store")
-    sender.tool("runs", "push", "--data")
-    receiver.run("dvc", "exp", "apply", ran[1]["more"]["experiment"]["name"])
-    receiver.run("dvc", "remote", "add", "-f", "-d", "store", "../store")
-    receiver.run("dvc", "pull")
-    outputs_are_in(receiver.root, ran[1])
