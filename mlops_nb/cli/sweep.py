@@ -98,6 +98,7 @@ def sweep(
         if going_on := alive_trials(project, what):
             line = f"{len(going_on)} trial(s) still go on from before, and are left out"
             click.echo(line, err=True)
+        metric = metric or what.metric
         with search_of(project, what) as source, TrialProgress(project, what, metric) as progress:
             done = conduct(project, what, opened.executor, progress.listen, source)
     summary = summarize(project, done.sweep, metric)
@@ -177,12 +178,16 @@ def _planned(
     command = ("mlops-nb", *sys.argv[1:])
     at_once = jobs or processors()
     warn_of_namesakes("sweep", said["name"], sweeps_called(project, said["name"]))
+    shown = metric or ""
     if metric:
-        warn(checked_metric(project, metric)[1])
+        shown, doubt = checked_metric(project, metric)
+        warn(doubt)
     if search:
         asked = Sweep("", (), {}, (), at_once, force, command)
         return planned_search(project, overrides, metric, search, asked, words)
-    return plan_sweep(project, overrides, jobs=at_once, force=force, command=command, said=words)
+    return plan_sweep(
+        project, overrides, jobs=at_once, force=force, command=command, said=words, metric=shown
+    )
 
 
 def _resumed(
