@@ -90,6 +90,7 @@ def sweep(
         _detach(project, checked(jobs), metric, elsewhere, as_json=as_json)
         return
     with _opened(project, place, checked, jobs, resumed=bool(resume)) as (opened, what):
+        metric = metric or what.metric
         done = _conducted(project, what, opened.executor, metric)
     _finish(summarize(project, done.sweep, metric), interrupted=done.interrupted, as_json=as_json)
 
@@ -198,12 +199,16 @@ def _planned(
     command = ("mlops-nb", *sys.argv[1:])
     at_once = jobs or processors()
     warn_of_namesakes("sweep", said["name"], sweeps_called(project, said["name"]))
+    shown = metric or ""
     if metric:
-        warn(checked_metric(project, metric)[1])
+        shown, doubt = checked_metric(project, metric)
+        warn(doubt)
     if search:
         asked = Sweep("", (), {}, (), at_once, force, command)
         return planned_search(project, overrides, metric, search, asked, words)
-    return plan_sweep(project, overrides, jobs=at_once, force=force, command=command, said=words)
+    return plan_sweep(
+        project, overrides, jobs=at_once, force=force, command=command, said=words, metric=shown
+    )
 
 
 def _resumed(
