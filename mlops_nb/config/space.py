@@ -5,7 +5,7 @@
 # %% ../../nbs/lib/config/45_space.ipynb #26758e56
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from .compose import compose_each
 from .multirun import MOST_TRIALS, parsed_overrides
 from ..core.project import Project
-from ..errors import ConfigError, MlopsNbError
+from ..errors import ConfigError, MlopsNbError, did_you_mean
 
 # %% auto #0
 __all__ = ['Value', 'Dimension', 'Space', 'space_from_json', 'read_space']
@@ -162,8 +162,12 @@ def _part(override: Any) -> str | Dimension:
         fixed = override.get_value_element_as_str() if override.value_type else ""
         return f"{key}={fixed}" if override.value_type else key
     sweep = override.value()
+    scale = _scale(line, sweep.tags)
     if override.is_interval_sweep():
-        return _interval(key, line, sweep.start, sweep.end, "log" in sweep.tags)
+        return _interval(key, line, sweep.start, sweep.end, scale == "log")
+    if scale:
+        hint = "write `interval`, with `int(...)` around it for whole numbers"
+        raise ConfigError(f"`{line}`: only an `interval` has a scale", hint=hint)
     values = list(islice(override.sweep_iterator(), MOST_TRIALS + 1))
     if not values or len(values) > MOST_TRIALS:
         what = f"`{line}` stands for {'no value' if not values else f'more than {MOST_TRIALS:,}'}"
@@ -177,6 +181,13 @@ def _part(override: Any) -> str | Dimension:
         return Dimension(key, kind, low, high, step)
     texts = dict.fromkeys(override.sweep_string_iterator())
     return Dimension(key, "choice", choices=tuple(texts))
+
+
+def _scale(line: str, tags: Collection[str]) -> str:
+    """Return the scale that the tags of a sweep ask for, empty if they do not."""
+    for tag in sorted(set(tags) - {"log"}):
+        raise ConfigError(f"`{line}`: no tag `{tag}`", hint=did_you_mean(tag, ["log"]))
+    return "log" if tags else ""
 
 
 def _interval(key: str, line: str, low: float, high: float, log: bool) -> Dimension:

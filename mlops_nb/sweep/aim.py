@@ -13,8 +13,14 @@ from typing import Any, Literal, get_args
 from ..config.space import Space, read_space, space_from_json
 from ..core.project import Project
 from ..errors import ConfigError
-from ..notebook.stage import read_stages
-from .measures import find_metric, find_series, known_metrics, known_series
+from ..notebook.stage import Stage, read_stages
+from mlops_nb.sweep.measures import (
+    find_metric,
+    find_series,
+    known_metrics,
+    known_series,
+    written_by,
+)
 
 # %% auto #0
 __all__ = ['Direction', 'SamplerName', 'PrunerName', 'DIRECTIONS', 'SAMPLERS', 'PRUNERS', 'Aim', 'aim_from_json',
@@ -102,6 +108,25 @@ def checked_aim(aim: Aim) -> Aim:
 _MOST = 10_000
 
 # %% ../../nbs/lib/sweep/25_aim.ipynb #4c31de71
+def _series_of(metric: str, stages: Sequence[Stage], known: Sequence[str]) -> str:
+    """Return the series of the same name as `metric`, for a pruner to watch.
+
+    Raises
+    ------
+    ConfigError
+        If the stage that records the metric has no series, or only others.
+    """
+    owners = [stage for stage in stages if stage.signature.paths("plots")]
+    named = [f"{stage.name}.{n}" for stage in owners for n in written_by(stage, "series").names]
+    every, first = sorted({*known, *named}), f"{metric.partition('.')[0]}."
+    is_open = any(f"{stage.name}." == first for stage in owners)
+    if metric not in every and (not is_open or any(name.startswith(first) for name in every)):
+        what = f"no stage records a series `{metric}`, so a pruner has nothing to watch"
+        names = f", of: {', '.join(every)}" if every else ""
+        raise ConfigError(what, hint=f"name another with `--series`{names}")
+    return metric
+
+# %% ../../nbs/lib/sweep/25_aim.ipynb #057cdb71
 def read_aim(
     project: Project,
     overrides: Sequence[str],
@@ -130,7 +155,8 @@ def read_aim(
         raise ConfigError("nobody watches the series", hint="name a pruner: `--pruner median`")
     watch: Sequence[str] = ()
     if pruner != "none":
-        watch = find_series(series or name, stages, known_series(project, stages))
+        known = known_series(project, stages)
+        watch = find_series(series or _series_of(name, stages, known), stages, known)
     towards = checked_direction(name, direction)
     space = read_space(overrides, project)
     return checked_aim(Aim(space, name, towards, trials, seed, sampler, pruner, watch))

@@ -134,7 +134,7 @@ SPACE = "train.shrink=interval(0.1,1)"
         (["--search", SPACE, "--metric", "error"], "--direction minimize"),
         (["--search", SPACE, "--metric", "evaluate.eror"], "did you mean `evaluate.error`?"),
         (["--search", SPACE, *SMALL, "--sampler", "grid"], "no end of values"),
-        (["--search", SPACE, *SMALL, "--pruner", "median"], "known: train"),
+        (["--search", SPACE, *SMALL, "--pruner", "median"], "`--series`, of: train.loss"),
         (["--search", SPACE, "--metric", "error", "--direction", "up"], "'up' is not one of"),
         (["--search", SPACE, *SMALL, "--trials", "0"], "0 is not in the range"),
         (["train.shrink=0.1,0.2", "--trials", "3"], "needs `--search`"),

@@ -22,7 +22,7 @@ from mlops_nb.errors import ConfigError, ParameterError, PipelineError, RecordEr
 from mlops_nb.notebook.stage import Stage, read_stages
 from mlops_nb.runs.run import Run, new_id
 from mlops_nb.runs.store import Store
-from mlops_nb.sweep.aim import Aim, aim_from_json, checked_aim, checked_direction
+from mlops_nb.sweep.aim import Aim, aim_from_json, checked_aim, checked_direction, read_aim
 from mlops_nb.sweep.conduct import conduct
 from mlops_nb.sweep.executor import News, Rehearsal
 from mlops_nb.sweep.measures import doubt_about, find_metric, find_series
@@ -120,6 +120,9 @@ def test_a_dimension_has_the_values_that_hydra_means(
         ([], "leave nothing to search"),
         (["train.rate=interval(0.3,0.1)"], "is empty"),
         (["train.rate=tag(log,interval(0,1))"], "has no logarithms"),
+        (["train.rate=tag(lgo,interval(0.1,1))"], "no tag `lgo`; did you mean `log`?"),
+        (["train.rate=tag(log,natural,interval(0.1,1))"], "no tag `natural`; known: log"),
+        (["train.depth=tag(log,range(1,9))"], "only an `interval` has a scale"),
         (["train.rat=interval(0,1)"], "did you mean `rate`?"),
         (["trian.rate=interval(0,1)"], "did you mean `train`?"),
         (["train.depth=interval(1,9)"], "`int(interval(1,9))`"),
@@ -222,6 +225,25 @@ def test_only_a_stage_with_plots_has_series(stages: tuple[Stage, ...]) -> None:
         find_series("evaluate.auc", stages)
     with pytest.raises(ConfigError, match="no stage has a port"):
         find_series("evaluate.auc", stages[1:])
+
+
+def test_a_pruner_is_refused_where_no_series_has_the_name_of_the_metric(project: Project) -> None:
+    plots = "from mlops_nb import Plots\nplots: Plots = 'plots/evaluate'\n"
+    record = "scores = {'roc_auc': 1}\nrecord(validation=scores)\nrecord(loss=1)\n"
+    steps = "record.step(1, roc=0.5, loss=2)\nfor step in ():\n    record.step(step, **scores)"
+    write_notebook(project.pipeline / "20_evaluate.ipynb", EVALUATE + plots, record + steps)
+    train = "record.step(1, loss=1)\nrecord(f1=1)"
+    write_notebook(project.pipeline / "10_train.ipynb", TRAIN, train)
+    space = ["train.rate=interval(0.1,1)"]
+    for metric in ("evaluate.validation.roc_auc", "train.f1"):
+        with pytest.raises(ConfigError) as caught:
+            read_aim(project, space, metric, pruner="median")
+        assert f"no stage records a series `{metric}`" in str(caught.value)
+        assert "`--series`, of: evaluate.loss, evaluate.roc, train.loss" in str(caught.value)
+    named = read_aim(project, space, "train.f1", pruner="median", series="roc")
+    assert list(named.watch) == ["evaluate", "plots/evaluate/roc.csv"]
+    same = read_aim(project, space, "evaluate.loss", direction="minimize", pruner="median")
+    assert list(same.watch) == ["evaluate", "plots/evaluate/loss.csv"]
 
 
 @pytest.mark.parametrize(
