@@ -116,7 +116,8 @@ def _conducted(
     if going_on := alive_trials(project, what):
         line = f"{len(going_on)} trial(s) still go on from before, and are left out"
         click.echo(line, err=True)
-    with search_of(project, what) as source, TrialProgress(project, what, metric) as progress:
+    shown = metric or what.metric
+    with search_of(project, what) as source, TrialProgress(project, what, shown) as progress:
         return conduct(project, what, executor, progress.listen, source)
 
 
@@ -198,12 +199,16 @@ def _planned(
     command = ("mlops-nb", *sys.argv[1:])
     at_once = jobs or processors()
     warn_of_namesakes("sweep", said["name"], sweeps_called(project, said["name"]))
+    shown = metric or ""
     if metric:
-        warn(checked_metric(project, metric)[1])
+        shown, doubt = checked_metric(project, metric)
+        warn(doubt)
     if search:
         asked = Sweep("", (), {}, (), at_once, force, command)
         return planned_search(project, overrides, metric, search, asked, words)
-    return plan_sweep(project, overrides, jobs=at_once, force=force, command=command, said=words)
+    return plan_sweep(
+        project, overrides, jobs=at_once, force=force, command=command, said=words, metric=shown
+    )
 
 
 def _resumed(

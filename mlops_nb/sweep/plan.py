@@ -35,6 +35,7 @@ def plan_sweep(
     force: bool = False,
     command: Sequence[str] = (),
     said: Annotations | None = None,
+    metric: str = "",
 ) -> Sweep:
     """Return the sweep that `overrides` stand for, with the code of this moment; write it down.
 
@@ -47,7 +48,7 @@ def plan_sweep(
     snapshot, configs = code_and_configs(project, expanded, "the code of a sweep")
     pairs = zip(expanded, configs, strict=True)
     trials = [Trial(n, own, config.text) for n, (own, config) in enumerate(pairs, 1)]
-    asked = Sweep("", tuple(overrides), {}, trials, jobs, force, tuple(command))
+    asked = Sweep("", tuple(overrides), {}, trials, jobs, force, tuple(command), metric=metric)
     return keep_sweep(project, asked, snapshot, said)
 
 

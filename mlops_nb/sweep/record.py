@@ -48,6 +48,7 @@ class Sweep:
     """Trials of one code. `jobs` is how many were to run at once, `force` as in `ReproOrder`.
 
     `search` says what was searched and how, as JSON; trials are added to a search as it goes on.
+    `metric` is the one to show, empty if nobody has named any.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Sweep:
     command: Sequence[str] = ()
     said: Mapping[str, Any] = field(default_factory=dict)
     search: Mapping[str, Any] = field(default_factory=dict)
+    metric: str = ""
 
     def trial(self, number: int) -> Trial:
         """Return the trial with this number."""

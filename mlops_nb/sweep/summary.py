@@ -92,9 +92,9 @@ class Summary:
 
 
 def summarize(project: Project, sweep: Sweep, metric: str | None = None) -> Summary:
-    """Return what `sweep` has come to; `metric` names what is to be shown."""
+    """Return what `sweep` has come to; `metric` names what is to be shown, else the sweep."""
     aim = aim_from_json(sweep.search) if sweep.search else None
-    metric = metric or (aim.metric if aim else None)
+    metric = metric or (aim.metric if aim else sweep.metric)
     runs, own = last_runs(project, sweep), varied(sweep)
     order = stages_in_order(project)
     metrics = {number: flat(_sorted(run.metrics, order)) for number, run in runs.items()}

@@ -165,6 +165,16 @@ def test_two_sweeps_go_on_at_once(shop: Shop) -> None:
     assert shrinks == {0.1, 0.2, 0.3, 0.4}
 
 
+def test_a_sweep_that_is_resumed_shows_the_metric_that_it_was_given(shop: Shop) -> None:
+    found = sweep(shop, "prepare.seed=1,2", "--metric", "fitted")
+    assert found["metric"] == "train.fitted"
+    resumed = ("sweep", "--resume", found["sweep"])
+    assert json.loads(shop.tool(*resumed, "--json").stdout) == found
+    assert "Seeds: train.fitted" in shop.tool(*resumed).stdout
+    another = json.loads(shop.tool(*resumed, "--metric", "error", "--json").stdout)
+    assert another["metric"] == "evaluate.error"
+
+
 def test_seeds_are_summed_up(shop: Shop) -> None:
     found = sweep(shop, "prepare.seed=range(1,4)", "--metric", "error")
     (group,) = found["groups"]
