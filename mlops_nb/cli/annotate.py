@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .naming import run_argument, runs_argument, this_store, warn_of_namesakes
+from .naming import run_argument, runs_argument, this_store, warn_of_taken_name
 from .show import json_option, print_json
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def _show(said: dict[str, Annotations], done: str, *, as_json: bool) -> None:
 def name(run: str, name: str, as_json: bool) -> None:
     """Call RUN by a NAME of its own; an empty one takes the name away."""
     text, store = name.strip(), this_store()
-    own = store.find(run)
-    warn_of_namesakes("run", text, [other for other in store.called(text) if other != own])
+    warn_of_taken_name(store, text, store.find(run))
     done = f"called `{text}`" if text else "has no name"
     _annotate(run, lambda said: replace(said, name=text), done, as_json=as_json)
 

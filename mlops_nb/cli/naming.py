@@ -50,6 +50,19 @@ def this_store() -> Store:
     return Store(find_project(Path.cwd()).runs)
 
 
+def warn_of_taken_name(store: Store, name: str, own: str = "") -> None:
+    """Say so if `name` is the name or the id of a run other than `own`."""
+    from mlops_nb.runs.run import short_id
+
+    if not name:
+        return
+    warn_of_namesakes("run", name, [other for other in store.called(name) if other != own])
+    taken = (run for run in store.ids() if name == run or name.lower() == short_id(run))
+    if any(run != own for run in taken):
+        what = f"`{name}` is the id of another run, and goes on to mean that one"
+        click.echo(f"warning: {what}; choose a name that is none", err=True)
+
+
 def warn_of_namesakes(kind: str, name: str, others: Sequence[str]) -> None:
     """Say so if `others` of the same `kind` are called `name` as well."""
     from mlops_nb.runs.run import short_id

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .background import detach_option, detach_run
-from .naming import warn_of_namesakes
+from .naming import warn_of_taken_name
 from .show import json_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run(overrides: tuple[str, ...], detach: bool, as_json: bool, **given: Any) -
 
     project = find_project(Path.cwd())
     wanted = asked("run", overrides, **given)
-    warn_of_namesakes("run", given["name"], Store(project.runs).called(given["name"]))
+    warn_of_taken_name(Store(project.runs), given["name"])
     if detach:
         detach_run(project, prepare_run(project, wanted, order(**given)), as_json=as_json)
         return
@@ -86,9 +86,11 @@ def rerun(run_: str, overrides: tuple[str, ...], as_json: bool, **given: Any) ->
     """
     from mlops_nb.core.project import find_project
     from mlops_nb.pipeline.rerun import rerun as run_again
+    from mlops_nb.runs.store import Store
 
     project = find_project(Path.cwd())
     found = chosen(project, run_)
+    warn_of_taken_name(Store(project.runs), given["name"])
     with progress(project) as shown:
         wanted = replace(
             asked("rerun", overrides, **given), origin={"kind": "rerun", "of": found.id}

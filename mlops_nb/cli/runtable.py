@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from mlops_nb.runs.groups import Group
     from mlops_nb.runs.view import Page
 
-_HEADS = {"started": "when", "finished": "until", "wall_seconds": "took", "removed": "removed at"}
 _WIDEST_CELL = 32
 _MOST_LEFT_OUT = 3
+_MOST_FILES = 10
 
 
 def print_runs(page: Page, *, any_at_all: bool) -> None:
@@ -75,7 +75,9 @@ def fitting(widths: Sequence[Sequence[int]], room: int) -> int:
 
 def short_heads(names: Sequence[str]) -> list[str]:
     """Return the heads of columns: without the group, where that leaves no doubt."""
-    short = [_HEADS.get(name, name) for name in names]
+    from mlops_nb.runs.columns import HEADS
+
+    short = [HEADS.get(name, name) for name in names]
     for group in ("params.", "metrics."):
         short = [name.removeprefix(group) for name in short]
     return [
@@ -226,6 +228,7 @@ def _facts(run: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         "overrides": " ".join(run.get("overrides", ())),
         "by": " on ".join(filter(None, (run.get("who", {}).get("name"), run.get("host")))),
         "code": _code(run.get("code", {})),
+        "left out": _left_out(run.get("code", {})),
         "experiment": run.get("experiment", {}).get("name"),
         "failure": run.get("failure", {}).get("message"),
         "tags": ", ".join(run.get("tags", ())),
@@ -243,6 +246,14 @@ def _code(code: Mapping[str, Any]) -> str:
         return ""
     branch = f" on {code['branch']}" if code.get("branch") else ""
     return f"{code['commit'][:12]}{branch}" + (", with edits" if code.get("dirty") else "")
+
+
+def _left_out(code: Mapping[str, Any]) -> str:
+    """Return a line for each of the first files of the workspace that the code is without."""
+    files = code.get("left_out") or []
+    lines = [f"{one['path']} ({one['reason']})" for one in files[:_MOST_FILES]]
+    more = len(files) - len(lines)
+    return "\n".join([*lines, f"and {more} more; `--json` has all"] if more else lines)
 
 
 def _seconds(stage: Mapping[str, Any]) -> str:

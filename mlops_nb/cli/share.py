@@ -84,7 +84,7 @@ def export_(runs: tuple[str, ...], file: Path, data: bool, as_json: bool) -> Non
 
     project = find_project(Path.cwd())
     store = Store(project.runs)
-    found = [store.find(run) for run in runs]
+    found = list(dict.fromkeys(store.find(run) for run in runs))
     size = export_runs(project, found, file, data=data)
     if as_json:
         print_json({"runs": found, "file": str(file), "bytes": size})

@@ -45,15 +45,17 @@ def export_runs(project: Project, runs: Sequence[str], target: Path, *, data: bo
     UnwritablePath
         If the file cannot be written; nothing is left then.
     UsageError
-        If DVC's cache lacks an output.
+        If there is such a file already, or DVC's cache lacks an output.
     """
     store, refs = Store(project.runs), []
     refuse_unwritable(target)
+    if target.exists():
+        raise UsageError(f"{target}: is there already", hint="choose another name, or remove it")
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".export-", delete=False) as draft:
         try:
             with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
                 objects: set[str] = set()
-                for run in runs:
+                for run in dict.fromkeys(runs):
                     record = _finished(store, run)
                     for name, path in files_of(store.folder_of(run)).items():
                         archive.write(path, f"{RUN_FOLDER}/{run}/{name}")

@@ -13,13 +13,20 @@ from ..errors import UsageError
 from .row import BUILT_IN, Kind
 
 # %% auto #0
-__all__ = ['Kinds', 'column_meant', 'in_order', 'chosen_columns']
+__all__ = ['Kinds', 'HEADS', 'column_meant', 'in_order', 'chosen_columns']
 
 # %% ../../nbs/lib/runs/66_columns.ipynb #b1d8e2bd
 Kinds = Mapping[str, frozenset[Kind]]
 """The columns of a table by name, each with the kinds of the values that it has."""
 _SHOWN = 5
 _GROUPS = ("params", "metrics", "config")
+HEADS: Mapping[str, str] = {
+    "started": "when",
+    "finished": "until",
+    "wall_seconds": "took",
+    "removed": "removed at",
+}
+"""What stands above some columns on a terminal; whoever has read it there may ask for it so."""
 _ORDER = {name: number for number, name in enumerate(BUILT_IN)}
 
 
@@ -34,7 +41,8 @@ def column_meant(text: str, columns: Kinds) -> str:
     if text in columns:
         return text
     # the config repeats the parameters, so it is asked for in full
-    ending = [name for name in columns if name.endswith(f".{text}") and _group(name) != "config"]
+    full = (name for name in columns if _group(name) != "config")
+    ending = [n for n in full if n.endswith(f".{text}") or HEADS.get(n) == text]
     if len(ending) == 1:
         return ending[0]
     if ending:
@@ -57,10 +65,13 @@ def _some(names: Sequence[str]) -> str:
 
 def _hint(text: str, columns: Kinds) -> str:
     """Return which column may have been meant."""
-    short = {name.rpartition(".")[2]: name for name in columns}
-    close = get_close_matches(text, [*columns, *short], n=1, cutoff=0.6)
+    parts, short = text.count(".") + 1, dict[str, list[str]]()
+    for name in (name for name in columns if _group(name) != "config"):
+        short.setdefault(".".join(name.split(".")[-parts:]), []).append(name)
+    close = get_close_matches(text, [*columns, *short, *HEADS.values()], n=1, cutoff=0.6)
     if close:
-        return f"did you mean `{short.get(close[0], close[0])}`?"
+        meant = short.get(close[0], [])
+        return f"did you mean `{meant[0] if parts == len(meant) == 1 else close[0]}`?"
     return f"there are {_some([*columns])}" if columns else "there are no runs yet"
 
 # %% ../../nbs/lib/runs/66_columns.ipynb #a2f67659

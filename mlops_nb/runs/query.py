@@ -14,7 +14,7 @@ from ..errors import UsageError
 from .columns import Kinds, column_meant
 from .expression import ORDERED, Column, Compare, Every, Expression, Not, Present, Some
 from .row import BUILT_IN, Kind, Value, kind_of, tidy
-from .slips import slip_in
+from .slips import in_words, slip_in, state_slip
 
 # %% auto #0
 __all__ = ['parse']
@@ -213,8 +213,8 @@ class _Reader:
         """Refuse a `column` none of whose values is of this `kind`, or of one of these kinds."""
         kinds, allowed = self._kinds(column), {kind} if isinstance(kind, str) else set(kind)
         if kinds and not kinds & allowed:
-            wanted = " or a ".join(sorted(allowed))
-            self._refuse(node, f"`{column.name}` is a {_one(kinds)}, not a {wanted}", hint)
+            what = f"`{column.name}` is a {in_words(kinds)}, not a {in_words(allowed)}"
+            self._refuse(node, what, hint)
 
     def _refuse_unlike(
         self, first: ast.expr, left: Column, second: ast.expr, right: Column | Value, sign: str
@@ -223,10 +223,13 @@ class _Reader:
         mine = self._kinds(left)
         theirs = self._kinds(right) if isinstance(right, Column) else {kind_of(right)}
         if mine and theirs and not mine & theirs:
-            what = f"`{left.name}` is a {_one(mine)} and {self._text(second)} is a {_one(theirs)}"
+            other = f"{self._text(second)} is a {in_words(theirs)}"
+            what = f"`{left.name}` is a {in_words(mine)} and {other}"
             self._refuse(first, what, "compare like with like")
+        if left.name == "state" and sign not in ORDERED and (hint := state_slip(right)):
+            self._refuse(second, f"no run has the state {self._text(second)}", hint)
         if sign in ORDERED and theirs and not theirs & {"number", "text"}:
-            self._refuse(second, f"a {_one(theirs)} has no order", "use `==`, `!=` or `in`")
+            self._refuse(second, f"a {in_words(theirs)} has no order", "use `==`, `!=` or `in`")
 
     def _kinds(self, column: Column) -> set[Kind]:
         """Return the kinds of the values of `column`; empty if no run has any."""
@@ -243,8 +246,3 @@ class _Reader:
         """Raise a `UsageError` with the place of `node`."""
         place = len(self._source.encode()[: node.col_offset].decode(errors="ignore")) + 1
         raise UsageError(f"filter, character {place}: {what}", hint=hint)
-
-
-def _one(kinds: set[Any]) -> str:
-    """Return `kinds` in words."""
-    return " or a ".join(sorted(map(str, kinds)))

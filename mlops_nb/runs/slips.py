@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from keyword import iskeyword
 
+from ..core.states import STATES
+from ..errors import did_you_mean
+from .row import BROKEN
+
 # %% auto #0
-__all__ = ['Slip', 'slip_in']
+__all__ = ['Slip', 'slip_in', 'state_slip', 'in_words']
 
 # %% ../../nbs/lib/runs/69_slips.ipynb #e4af6c22
 @dataclass(frozen=True)
@@ -66,6 +70,18 @@ def slip_in(source: str) -> Slip:
             hint = f'a name with other characters is written {found[1]}["{found[2]}"]'
             return Slip(found.start() + 1, f"`{found[2]}` is a word of Python", hint)
     return _two_in_a_row(bare)
+
+
+def state_slip(value: object) -> str:
+    """Return how the state `value` was meant if no run is ever in it, else nothing."""
+    if not isinstance(value, str) or value in STATES or value == BROKEN:
+        return ""
+    return did_you_mean(value.lower(), [*STATES, BROKEN])
+
+
+def in_words(kinds: Iterable[str]) -> str:
+    """Return `kinds` of values as a slip names them."""
+    return " or a ".join(sorted(kinds))
 
 
 def _open_quote(source: str) -> int | None:

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -278,6 +279,43 @@ def test_what_cannot_be_said_of_a_run_is_refused(three: Runs) -> None:
         three.say("name", three.store.ids()[number], "twin")
     assert "stands for several runs" in three.refused("star", "twin")
     assert "did you mean `twin`?" in three.refused("star", "twni")
+
+
+def test_a_name_that_is_the_id_of_another_run_is_warned_of(three: Runs) -> None:
+    first, second, _ = three.store.ids()
+    for name in (second, second[-8:], second[-8:].upper()):
+        said = three.say("name", first, name)
+        assert f"warning: `{name}` is the id of another run" in said and "called `" in said
+    assert "warning" not in three.say("name", first, first[-8:])
+    assert "warning" not in three.say("name", first, "")
+
+
+def test_the_headings_of_the_table_are_names_of_columns(three: Runs) -> None:
+    assert three.json("--sort", "-took") == three.json("--sort", "-wall_seconds")
+    assert three.json("--where", "took > 1e6") == []
+    heads = three.say("-c", "id,took,when").splitlines()[2].split()
+    assert heads == ["id", "took", "when"]
+    assert "took" in three.say("--group-by", "family", "-c", "took", "--sort", "-took")
+
+
+def test_an_export_has_each_run_once_and_overwrites_nothing(three: Runs) -> None:
+    run = three.add(7, finished="2013-01-01T06:00:00.000+00:00")
+    assert "1 run(s) in one.zip" in three.say("export", run, run[-8:], run, "one.zip")
+    content = Path("one.zip").read_bytes()
+    with zipfile.ZipFile("one.zip") as archive:
+        assert archive.namelist() == [f"runs/{run}/{RECORD}"]
+    assert "one.zip: is there already; choose another" in three.refused("export", run, "one.zip")
+    assert Path("one.zip").read_bytes() == content
+
+
+def test_a_run_shows_which_files_its_code_is_without(three: Runs) -> None:
+    code: dict[str, Any] = {"commit": "ab" * 20, "dirty": True}
+    reasons = [{"path": f"big{number}.bin", "reason": "12 MB"} for number in range(12)]
+    plain, some = three.add(7, code=code), three.add(8, code={**code, "left_out": reasons})
+    assert "left out" not in three.say("show", plain)
+    lines = three.say("show", some).splitlines()
+    place = lines.index("left out    big0.bin (12 MB)")
+    assert lines[place + 9].strip() == "big9.bin (12 MB)" and "and 2 more" in lines[place + 10]
 
 
 def test_a_removed_run_is_hidden_and_comes_back(three: Runs) -> None:

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_nb.core.states import STATES
 from mlops_nb.errors import UsageError
 from mlops_nb.runs.columns import chosen_columns, column_meant, in_order
 from mlops_nb.runs.expression import Column, Compare, Every, Not, Present, matches
 from mlops_nb.runs.order import SortKey, parse_sort, sorted_rows
 from mlops_nb.runs.query import parse
-from mlops_nb.runs.row import BUILT_IN, Kind, Row, Value, from_cell, kind_of, tidy, to_cell
+from mlops_nb.runs.row import BROKEN, BUILT_IN, Kind, Row, Value, from_cell, kind_of, tidy, to_cell
 from mlops_nb.runs.sql import condition, order
 
 KINDS: tuple[Kind, ...] = ("number", "text", "truth value", "list")
@@ -170,6 +171,11 @@ def test_conditions_that_do_not_hold(text: str) -> None:
         ("tags has 'x'", "no operator before `has`; what a text or a list has: 'a' in tags"),
         ("train.sed == 1", "character 1: no run has a value `train.sed`; did you mean"),
         ("auc > 1 and", "character 9: nothing follows `and`"),
+        ("tok > 10", "did you mean `took`?"),
+        ("state == 'okay'", "character 10: no run has the state 'okay'; did you mean `ok`?"),
+        ("'ERROR' != state", "character 1: no run has the state 'ERROR'; did you mean `error`?"),
+        ("state in ['ok', 'killed']", "no run has the state 'killed'; did you mean `killed:"),
+        ("state == 'finished'", "known: broken, cancelled, error, killed:oom, killed:signal, ok"),
     ],
 )
 def test_a_filter_that_cannot_mean_anything_is_one_line(text: str, said: str) -> None:
@@ -324,6 +330,38 @@ def test_a_short_name_that_is_no_name_lists_some() -> None:
         column_meant("auc", {})
     with pytest.raises(UsageError, match=r"there are `branch`, .* and 29 more"):
         column_meant("zzzzzz", COLUMNS)
+
+
+def test_a_shortened_name_is_compared_with_what_it_may_have_been_short_for() -> None:
+    names = ("evaluate.validation.roc_auc", "evaluate.future.roc_auc", "features.rows.validation")
+    columns = {**COLUMNS, **{f"metrics.{name}": frozenset[Kind]({"number"}) for name in names}}
+    for text, meant in {
+        "validation.roc_acu": "validation.roc_auc",
+        "evaluate.validatoin.roc_auc": "evaluate.validation.roc_auc",
+        "row.validation": "rows.validation",
+        "roc_acu": "roc_auc",
+    }.items():
+        with pytest.raises(UsageError, match=f"did you mean `{meant}`"):
+            column_meant(text, columns)
+
+
+def test_a_heading_of_the_table_is_a_name_of_its_column() -> None:
+    assert column_meant("took", COLUMNS) == "wall_seconds"
+    assert parse("took > 10", COLUMNS) == parse("wall_seconds > 10", COLUMNS)
+    assert parse_sort("-took,when", COLUMNS) == parse_sort("-wall_seconds,started", COLUMNS)
+    assert chosen_columns(["when", "-when", "until"], COLUMNS) == ["finished"]
+    with pytest.raises(UsageError, match=r"could be `metrics.fit.took`, `wall_seconds`"):
+        column_meant("took", {**COLUMNS, "metrics.fit.took": frozenset({"number"})})
+
+
+@pytest.mark.parametrize("state", [*sorted(STATES), BROKEN])
+def test_each_state_of_a_run_can_be_asked_for(state: str) -> None:
+    assert matches(parse(f"state == '{state}'", COLUMNS), {"state": state})
+    assert not matches(parse(f"state not in ['{state}']", COLUMNS), {"state": state})
+
+
+def test_a_part_of_a_state_can_be_asked_for() -> None:
+    assert matches(parse("'kill' in state", COLUMNS), {"state": "killed:oom"})
 
 
 def test_an_order_is_read_by_short_names() -> None:
