@@ -3263,6 +3263,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'mlops_nb.runs.query._Reader._text': ('lib/runs/query.html#_reader._text', 'mlops_nb/runs/query.py'),
                                      'mlops_nb.runs.query._Reader.condition': ( 'lib/runs/query.html#_reader.condition',
                                                                                 'mlops_nb/runs/query.py'),
+                                     'mlops_nb.runs.query._kinds_of': ('lib/runs/query.html#_kinds_of', 'mlops_nb/runs/query.py'),
                                      'mlops_nb.runs.query.parse': ('lib/runs/query.html#parse', 'mlops_nb/runs/query.py')},
             'mlops_nb.runs.recorder': { 'mlops_nb.runs.recorder.Recorder': ('lib/runs/recorder.html#recorder', 'mlops_nb/runs/recorder.py'),
                                         'mlops_nb.runs.recorder.Recorder.__call__': ( 'lib/runs/recorder.html#recorder.__call__',

@@ -117,7 +117,8 @@ def _conducted(
     if going_on := alive_trials(project, what):
         line = f"{len(going_on)} trial(s) still go on from before, and are left out"
         click.echo(line, err=True)
-    with search_of(project, what) as source, TrialProgress(project, what, metric) as progress:
+    shown = metric or what.metric
+    with search_of(project, what) as source, TrialProgress(project, what, shown) as progress:
         return conduct(project, what, executor, progress.listen, source)
 
 

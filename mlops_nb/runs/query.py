@@ -221,7 +221,7 @@ class _Reader:
     ) -> None:
         """Refuse a comparison that is false for every value that there is."""
         mine = self._kinds(left)
-        theirs = self._kinds(right) if isinstance(right, Column) else {kind_of(right)}
+        theirs = self._kinds(right) if isinstance(right, Column) else _kinds_of(right)
         if mine and theirs and not mine & theirs:
             other = f"{self._text(second)} is a {in_words(theirs)}"
             what = f"`{left.name}` is a {in_words(mine)} and {other}"
@@ -246,3 +246,9 @@ class _Reader:
         """Raise a `UsageError` with the place of `node`."""
         place = len(self._source.encode()[: node.col_offset].decode(errors="ignore")) + 1
         raise UsageError(f"filter, character {place}: {what}", hint=hint)
+
+
+def _kinds_of(value: Value) -> set[Kind]:
+    """Return the kind of a value that a filter gives, if it has one."""
+    kind = kind_of(value)
+    return set() if kind is None else {kind}

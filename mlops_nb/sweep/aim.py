@@ -14,13 +14,8 @@ from ..config.space import Space, read_space, space_from_json
 from ..core.project import Project
 from ..errors import ConfigError
 from ..notebook.stage import Stage, read_stages
-from mlops_nb.sweep.measures import (
-    find_metric,
-    find_series,
-    known_metrics,
-    known_series,
-    written_by,
-)
+from .measures import find_metric, find_series, known_metrics, known_series
+from .written import written_by
 
 # %% auto #0
 __all__ = ['Direction', 'SamplerName', 'PrunerName', 'DIRECTIONS', 'SAMPLERS', 'PRUNERS', 'Aim', 'aim_from_json',

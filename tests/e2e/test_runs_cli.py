@@ -290,6 +290,18 @@ def test_a_name_that_is_the_id_of_another_run_is_warned_of(three: Runs) -> None:
     assert "warning" not in three.say("name", first, "")
 
 
+@pytest.mark.parametrize("command", ["run", "rerun"])
+def test_a_taken_name_for_a_new_run_is_warned_of_before_it_begins(
+    three: Runs, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    first, second, _ = three.store.ids()
+    three.say("name", first, "best")
+    what = [first] if command == "rerun" else []
+    for name, said in {"best": "1 other run(s) called `best`", second[-8:]: "the id of"}.items():
+        assert command_line([command, *what, "--name", name]) == 2  # there is no code to be run
+        assert said in capsys.readouterr().err
+
+
 def test_the_headings_of_the_table_are_names_of_columns(three: Runs) -> None:
     assert three.json("--sort", "-took") == three.json("--sort", "-wall_seconds")
     assert three.json("--where", "took > 1e6") == []
