@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from ..errors import UsageError
 from .columns import Kinds, column_meant
 from .expression import ORDERED, Column, Compare, Every, Expression, Not, Present, Some
-from .row import BUILT_IN, Kind, Value, kind_of, tidy
+from .row import BUILT_IN, Kind, Value, kind_of, kinds_of, tidy
 from .slips import in_words, slip_in, state_slip
 
 # %% auto #0
@@ -221,7 +221,7 @@ class _Reader:
     ) -> None:
         """Refuse a comparison that is false for every value that there is."""
         mine = self._kinds(left)
-        theirs = self._kinds(right) if isinstance(right, Column) else _kinds_of(right)
+        theirs = self._kinds(right) if isinstance(right, Column) else kinds_of(right)
         if mine and theirs and not mine & theirs:
             other = f"{self._text(second)} is a {in_words(theirs)}"
             what = f"`{left.name}` is a {in_words(mine)} and {other}"
@@ -246,9 +246,3 @@ class _Reader:
         """Raise a `UsageError` with the place of `node`."""
         place = len(self._source.encode()[: node.col_offset].decode(errors="ignore")) + 1
         raise UsageError(f"filter, character {place}: {what}", hint=hint)
-
-
-def _kinds_of(value: Value) -> set[Kind]:
-    """Return the kind of a value that a filter gives, if it has one."""
-    kind = kind_of(value)
-    return set() if kind is None else {kind}

@@ -15,8 +15,8 @@ from .folder import Broken
 from .run import Run
 
 # %% auto #0
-__all__ = ['Value', 'Row', 'Kind', 'BUILT_IN', 'BROKEN', 'Cell', 'NAN', 'kind_of', 'tidy', 'row_of', 'token', 'to_cell',
-           'from_cell', 'from_cells']
+__all__ = ['Value', 'Row', 'Kind', 'BUILT_IN', 'BROKEN', 'Cell', 'NAN', 'kind_of', 'kinds_of', 'tidy', 'row_of', 'token',
+           'to_cell', 'from_cell', 'from_cells']
 
 # %% ../../nbs/lib/runs/65_row.ipynb #f3deb542
 Value = bool | int | float | str | list[Any]
@@ -62,6 +62,12 @@ def kind_of(value: object) -> Kind | None:
     if isinstance(value, str):
         return "text"
     return "list" if isinstance(value, list | tuple) else None
+
+
+def kinds_of(value: object) -> set[Kind]:
+    """Return the kind of a value as a set; empty if it is none that a cell can have."""
+    kind = kind_of(value)
+    return set() if kind is None else {kind}
 
 # %% ../../nbs/lib/runs/65_row.ipynb #b5a3d47d
 _LARGEST = 2**63 - 1

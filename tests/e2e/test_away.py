@@ -177,7 +177,6 @@ def test_a_record_of_something_else_is_not_taken(
         ("bundle", None, "did not come"),
         ("piece", (b"evil", True), "not that of its hash"),
         ("members", ["../../outside"], "no object of DVC's"),
-        ("entry", b"cmd: evil\nouts: []\n", "not the one of that name"),
     ],
 )
 def test_what_a_node_sends_is_looked_at(
@@ -190,6 +189,16 @@ def test_what_a_node_sends_is_looked_at(
     assert [run.state for run in runs_of(far)] in (["error"], ["killed:signal"])
     assert not list(tmp_path.rglob("outside"))
     assert not [path for path in far.path(".dvc").rglob("*") if path.name.endswith(".part")]
+
+
+def test_an_entry_of_the_run_cache_that_is_not_what_its_name_says_is_left_out(far: Shop) -> None:
+    def meddle(verb: str, value: Any) -> Any:
+        return b"cmd: evil\nouts: []\n" if verb == "entry" else value
+
+    _, told = run(far, "train.shrink=0.125", meddle=meddle)
+    assert ends(told) == ["ok"]
+    kept = far.path(".dvc/cache/runs").rglob("*")
+    assert not [path for path in kept if path.is_file() and b"evil" in path.read_bytes()]
 
 
 def test_a_commit_that_grew_from_another_one_is_no_experiment(far: Shop) -> None:
