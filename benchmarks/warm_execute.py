@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from .comparison import SCRIPTS, Command, Comparison, Goal
 ROOT = Path(__file__).parents[1]
 LIBRARIES = ("matplotlib.pyplot", "pandas", "sklearn.linear_model")
 AT_ONCE = 12
+PATIENCE_SECONDS = 300  # papermill waits without end for a kernel that found its port taken
 OURS = (str(SCRIPTS / "mlops-nb"), "execute", "importing.ipynb", "-o")
 PAPERMILL = (str(SCRIPTS / "papermill"), "importing.ipynb")
 SCRIPT = (sys.executable, "importing.py")
@@ -50,12 +52,19 @@ def at_once(*words: str) -> tuple[str, ...]:
 
 
 def run_at_once(words: list[str]) -> int:
-    """Run the command many times at once; return 0 if every one did."""
+    """Run the command many times at once; return 0 if every one did so, and in time."""
     runs = [
         subprocess.Popen([word.format(number) for word in words], stderr=subprocess.DEVNULL)
         for number in range(AT_ONCE)
     ]
-    return max(abs(run.wait()) for run in runs)
+    late = time.monotonic() + PATIENCE_SECONDS
+    try:
+        return max(abs(run.wait(late - time.monotonic())) for run in runs)
+    except subprocess.TimeoutExpired:
+        return 1
+    finally:
+        for run in runs:
+            run.kill()
 
 
 if __name__ == "__main__":
