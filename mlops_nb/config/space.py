@@ -162,7 +162,7 @@ def _part(override: Any) -> str | Dimension:
         fixed = override.get_value_element_as_str() if override.value_type else ""
         return f"{key}={fixed}" if override.value_type else key
     sweep = override.value()
-    scale = _scale(line, sweep.tags)
+    scale = _scale(line, getattr(sweep, "tags", ()))  # Hydra's glob has none
     if override.is_interval_sweep():
         return _interval(key, line, sweep.start, sweep.end, scale == "log")
     if scale:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import importlib
 import importlib.util
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 from unittest import mock
 
 from .base import Base
+from .first_use import import_ahead
 from .forking import forked, unsafe_to_fork
 from .needs import Needs
 from .snapshot import environment_folders, file_of, is_installed
@@ -123,7 +123,7 @@ def _try_import(names: Sequence[str], needs: Needs) -> str:
         name = ""
         try:
             for name in names:
-                importlib.import_module(name)
+                import_ahead(name)
         except ModuleNotFoundError as error:
             failure = NOT_A_MODULE if error.name == name else f"needs {error.name}"
         except BaseException as error:
@@ -231,7 +231,7 @@ class Loaded:
         for name in names:
             try:
                 with import_noted(self.noted), self.base.needs.noted():
-                    importlib.import_module(name)
+                    import_ahead(name)
             except Exception as error:  # it went well in the trial
                 self.refused[name] = f"cannot be imported: {type(error).__name__}"
             else:
