@@ -27,6 +27,7 @@ from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from ..core.processes import processors
 from .command import Commands
 from .entries import GitIgnores
+from .known_texts import know_lock, know_texts
 from .schedule import Step, walk, width
 from .turns import StageTurn, Tell, Turns, message_of
 
@@ -70,10 +71,11 @@ def reproduce(
     """Reproduce the pipeline in the current directory.
 
     If that is `private`, nobody else looks into it before the end, and the process is there for
-    nothing else: `dvc.lock` is written once, and no path in it is locked.
+    nothing else: `dvc.lock` is written once, no path in it is locked, and a text is read once.
     """
     if private:
         dvc.rwlock.rwlock = lambda *arguments: contextlib.nullcontext()
+        know_texts()
     with contextlib.closing(Repo(os.curdir)) as repo:
         hardlink = repo.config["core"].get("hardlink_lock", False)
         with repo.lock:
@@ -98,7 +100,9 @@ def reproduce(
 
 
 def read_ahead(folder: Path) -> None:
-    """Have DVC read the pipeline in `folder` once, for what takes longer the first time."""
+    """Have DVC read the pipeline in `folder` once, for those who are forked to read it again."""
+    know_texts()
+    know_lock(folder / "dvc.lock")
     with contextlib.closing(Repo(str(folder))) as repo:
         repo.index.graph.order()  # it is read when it is looked at
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -126,6 +127,8 @@ def main() -> None:
     provenance.environment()  # the packages are looked through once for all
     _load()
     _warm_up(Project(Path.cwd()))
+    gc.collect()
+    gc.freeze()  # what is here stays; no child is to look through it, and to copy it thereby
     _Nursery(channel).serve()
 
 
