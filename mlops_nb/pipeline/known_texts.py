@@ -37,10 +37,8 @@ def know_lock(path: Path) -> None:
     """
     with contextlib.suppress(Exception):  # DVC will say what is wrong
         text = path.read_text(encoding="utf-8")
-        data = loads_yaml(text)
-        if isinstance(data, dict) and dumps_yaml(data) == text == dumps_yaml(
-            loads_yaml(text, "rt")
-        ):
+        data, kept = loads_yaml(text), loads_yaml(text, typ="rt")
+        if isinstance(data, dict) and dumps_yaml(data) == text == dumps_yaml(kept):
             _PLAIN[text] = data
 
 
