@@ -16,7 +16,7 @@ from typing import Any
 from ..warm.lifeline import Lifeline
 
 # %% auto #0
-__all__ = ['Commands']
+__all__ = ['Commands', 'hearing']
 
 # %% ../../nbs/lib/pipeline/62_command.ipynb #dea0cc72
 _LONGEST = 1 << 16
@@ -52,23 +52,26 @@ class Commands:
         process = subprocess.Popen(command, stderr=subprocess.STDOUT, pass_fds=[line.theirs], **how)
         try:
             line.tie(process.pid)
-            self._groups.add(process.pid)
-            if self.interruptions > before:  # it came before the group was known
-                _signal(process.pid, signal.SIGINT)
-            return self._follow(process, say)
+            with self.running(process.pid, before), hearing(process.stdout, say):
+                return process.wait()
         finally:
-            self._groups.discard(process.pid)
-            if self.interruptions > before:
-                _signal(process.pid, signal.SIGKILL)
             line.let_go()
 
-    def _follow(self, process: subprocess.Popen[bytes], say: Callable[[str], None]) -> int:
-        """Pass on what a command says until it ends; return its exit code."""
-        reader = threading.Thread(target=_hear, args=(process.stdout, say), daemon=True)
-        reader.start()
-        code = process.wait()
-        reader.join(_LAST_WORDS_SECONDS)  # somebody it left behind may have kept the pipe
-        return code
+    @contextlib.contextmanager
+    def running(self, group: int, before: int) -> Iterator[None]:
+        """Have a process group among those that are interrupted while the context lasts.
+
+        `before` is how many interruptions there had been before it was started.
+        """
+        try:
+            self._groups.add(group)
+            if self.interruptions > before:  # it came before the group was known
+                _signal(group, signal.SIGINT)
+            yield
+        finally:
+            self._groups.discard(group)
+            if self.interruptions > before:
+                _signal(group, signal.SIGKILL)
 
     def interrupt(self) -> None:
         """Interrupt every command that runs, as Ctrl-C would; safe in a signal handler."""
@@ -85,6 +88,15 @@ class Commands:
 
 
 _LAST_WORDS_SECONDS = 1.0
+
+
+@contextlib.contextmanager
+def hearing(stream: Any, say: Callable[[str], None]) -> Iterator[None]:
+    """Say each line of a binary stream while the context lasts, and the last ones."""
+    reader = threading.Thread(target=_hear, args=(stream, say), daemon=True)
+    reader.start()
+    yield
+    reader.join(_LAST_WORDS_SECONDS)  # somebody it left behind may have kept the pipe
 
 
 def _hear(stream: Any, say: Callable[[str], None]) -> None:

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shutil
+import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,33 +19,80 @@ from typing import Any
 
 from ..core.project import Project
 from ..errors import MlopsNbError
-from .command import Commands
+from .command import Commands, hearing
 from .plan import make_plan
 from .repro import Follow, Reproduction, ReproOrder, Told, refusal
 from .turns import message_of
 from .worker import Relay
 from .worker import reproduce as reproduce_with_dvc
+from ..warm.client import KILLED, ColdStart, begin_warm, exit_code
+from ..warm.place import why_off
 
 # %% auto #0
-__all__ = ['PLAN', 'OwnCommands', 'reproduce_inside']
+__all__ = ['PLAN', 'OwnCommands', 'own_words', 'reproduce_inside']
 
 # %% ../../nbs/lib/pipeline/66_inside.ipynb #46f09bc1
 PLAN = "mlops-nb plan"
 
 
 class OwnCommands(Commands):
-    """Commands of which `mlops-nb plan` is carried out in this process."""
+    """Commands of which our own are run without a shell, `mlops-nb plan` in this process."""
 
     def run(self, command: Sequence[str] | str, say: Callable[[str], None], **how: Any) -> int:
         """Run a command to its end, and return its exit code."""
-        if isinstance(command, str) or command[-1] != PLAN:
+        if isinstance(command, str):
             return super().run(command, say, **how)
-        try:
-            make_plan(Project(Path(how["cwd"])))
-        except MlopsNbError as error:
-            say(f"error: {error}")
-            return error.exit_code
-        return 0
+        if command[-1] == PLAN:
+            return _plan(Path(how["cwd"]), say)
+        words = own_words(command[-1], how["env"])
+        if words[:1] == ["execute"] and not why_off(how["env"]):
+            try:
+                return self._run_warm(words, say, how)
+            except ColdStart:
+                pass  # nothing was run
+        return super().run(command, say, **how)
+
+    def _run_warm(
+        self, words: Sequence[str], say: Callable[[str], None], how: Mapping[str, Any]
+    ) -> int:
+        """Let the warm server run our command line `words`; return its exit code."""
+        before, given = self.interruptions, time.monotonic()
+        nothing, (heard, said) = os.open(os.devnull, os.O_RDONLY), os.pipe()
+        with open(heard, "rb") as stream:
+            try:
+                files = (nothing, said, said)
+                connection, pid = begin_warm(words, given, files, how["env"], how["cwd"])
+            finally:
+                os.close(nothing)
+                os.close(said)
+            with connection, self.running(pid, before), hearing(stream, say):
+                code = exit_code(connection)
+                if code is None:
+                    say(KILLED)
+        return 3 if code is None else code
+
+
+def own_words(command: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the arguments of `mlops-nb` in a shell's `command` that is nothing else, or none."""
+    words = command.split()
+    if words[:1] != ["mlops-nb"] or not _PLAIN_WORDS.fullmatch(command):
+        return []
+    ours = Path(sys.executable).parent / "mlops-nb"
+    return words[1:] if shutil.which("mlops-nb", path=environ.get("PATH", "")) == str(ours) else []
+
+
+_PLAIN_WORDS = re.compile(r"[A-Za-z0-9 _./:,@%+=-]*")
+"""No shell reads anything into these."""
+
+
+def _plan(folder: Path, say: Callable[[str], None]) -> int:
+    """Carry out `mlops-nb plan` in `folder`; return its exit code."""
+    try:
+        make_plan(Project(folder))
+    except MlopsNbError as error:
+        say(f"error: {error}")
+        return error.exit_code
+    return 0
 
 # %% ../../nbs/lib/pipeline/66_inside.ipynb #8ebfc33c
 def reproduce_inside(

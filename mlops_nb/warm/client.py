@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .place import LOG, OFF, SOCKET, make_private, server_folder
 from .state import own_state
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import subprocess
 
 # %% auto #0
-__all__ = ['TYPE_CHECKING', 'PASSED_ON', 'IDLE', 'IDLE_SECONDS', 'ColdStart', 'run_warm', 'within_execution', 'start_server',
-           'idle_seconds', 'stop_server']
+__all__ = ['TYPE_CHECKING', 'PASSED_ON', 'KILLED', 'IDLE', 'IDLE_SECONDS', 'ColdStart', 'run_warm', 'begin_warm', 'exit_code',
+           'within_execution', 'start_server', 'idle_seconds', 'stop_server']
 
 # %% ../../nbs/lib/warm/58_client.ipynb #f6e1ae7d
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -49,26 +49,68 @@ def run_warm(arguments: Sequence[str], given: float) -> int:
     ColdStart
         If nothing was run.
     """
-    with socket.socket(socket.AF_UNIX) as connection:
+    connection, _ = begin_warm(arguments, given)
+    with connection:
+        return _wait(connection)
+
+
+def begin_warm(
+    arguments: Sequence[str],
+    given: float,
+    files: Sequence[int] = (0, 1, 2),
+    environ: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> tuple[socket.socket, int]:
+    """Let the warm server run a command, as a child of this process that has these three `files`.
+
+    Returns
+    -------
+    connection
+        Will say how it ends. When it is closed, the command is interrupted.
+    pid
+        Its process, which leads a group of its own.
+
+    Raises
+    ------
+    ColdStart
+        If nothing was run.
+    """
+    connection = socket.socket(socket.AF_UNIX)
+    try:
         connection.settimeout(ANSWER_SECONDS)
-        try:
-            connection.connect(os.path.join(server_folder(), SOCKET))
-            refuse_stranger(connection)
-            command = {"do": "run", "argv": list(arguments), "since": given}
-            send(connection, command | own_state())
-            answer = receive(connection)[0]
-            if "pid" in answer:
-                send(connection, {"go": True}, [0, 1, 2])
-        except (FileNotFoundError, ConnectionRefusedError):
-            raise ColdStart("") from None
-        except TimeoutError:
-            raise ColdStart("the warm server does not answer") from None
-        except OSError as error:
-            raise ColdStart(str(error)) from error
-        connection.settimeout(None)
+        connection.connect(os.path.join(server_folder(), SOCKET))
+        refuse_stranger(connection)
+        command = {"do": "run", "argv": list(arguments), "since": given}
+        send(connection, command | own_state(environ, cwd))
+        answer = receive(connection)[0]
         if "refused" in answer:
             raise ColdStart(answer["refused"], replace=answer["replace"])
-        return _wait(connection)
+        send(connection, {"go": True}, files)
+        connection.settimeout(None)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            raise ColdStart("") from None
+        if isinstance(error, TimeoutError):
+            raise ColdStart("the warm server does not answer") from None
+        if isinstance(error, OSError):
+            raise ColdStart(str(error)) from error
+        raise
+    return connection, int(answer["pid"])
+
+
+KILLED = (
+    "error: the process that ran the command was killed; `mlops-nb recover --list` shows what was "
+    "done"
+)
+
+
+def exit_code(connection: socket.socket) -> int | None:
+    """Wait until the command of `connection` has ended; return its exit code, `None` if killed."""
+    try:
+        return int(receive(connection)[0]["exit"])
+    except OSError:
+        return None
 
 
 def _wait(connection: socket.socket) -> int:
@@ -84,14 +126,11 @@ def _wait(connection: socket.socket) -> int:
             if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
                 signal.signal(number, pass_on)
                 passed_on.append(number)
-        return int(receive(connection)[0]["exit"])
-    except OSError:
-        print(
-            "error: the process that ran the command was killed; `mlops-nb recover --list` shows "
-            "what was done",
-            file=sys.stderr,
-        )
-        return 3
+        code = exit_code(connection)
+        if code is None:
+            print(KILLED, file=sys.stderr)
+            return 3
+        return code
     finally:
         for number in passed_on:  # too late to change what came of it
             signal.signal(number, signal.SIG_IGN)

@@ -9,6 +9,7 @@ import os
 import stat
 import sys
 import zlib
+from collections.abc import Mapping
 
 # %% auto #0
 __all__ = ['OFF', 'AVAILABLE', 'SOCKET', 'KERNELS', 'LOG', 'KERNEL_FOLDER', 'LONGEST_SOCKET_PATH', 'why_off', 'sockets_fit',
@@ -19,11 +20,11 @@ OFF = "MLOPS_NB_WARM"
 AVAILABLE = sys.platform == "linux"
 
 
-def why_off() -> str:
+def why_off(environ: Mapping[str, str] = os.environ) -> str:
     """Return why nothing is started warm here, or an empty text."""
     if not AVAILABLE:
         return f"not on {sys.platform}"
-    return f"{OFF}=0" if os.environ.get(OFF) == "0" else ""
+    return f"{OFF}=0" if environ.get(OFF) == "0" else ""
 
 # %% ../../nbs/lib/warm/10_place.ipynb #fda9567c
 SOCKET = "run.sock"

@@ -1,0 +1,171 @@
+"""What a trial of a sweep has the warm server do without a shell: it makes no difference."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+import pytest
+
+from mlops_nb.pipeline import command as command_module
+from mlops_nb.pipeline.inside import OwnCommands, own_words
+from mlops_nb.warm.place import SOCKET
+from tests.warm import Warm, warm_server
+
+from .conftest import Shop, environment
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    """Give a warm server, which also serves the commands of this process."""
+    own = {name: environment()[name] for name in ("PATH", "DVC_NO_ANALYTICS")}
+    with warm_server(environ=own) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.own.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
+def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands start no process of their own."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(command_module.subprocess, "Popen", refuse)
+
+
+def run(folder: Path, *cells: str, commands: OwnCommands | None = None) -> tuple[int, str]:
+    """Execute a notebook with these cells as a stage would; return the exit code and the output."""
+    nodes = [nbformat.v4.new_code_cell(text, id=f"c{i}") for i, text in enumerate(cells)]
+    node = nbformat.v4.new_notebook(cells=nodes)
+    node.metadata["kernelspec"] = {"name": "python3", "language": "python", "display_name": "P"}
+    nbformat.write(node, folder / "nb.ipynb")
+    said: list[str] = []
+    how = {"env": dict(os.environ), "cwd": str(folder), "close_fds": True}
+    words = ["/bin/sh", "-c", "mlops-nb execute nb.ipynb -o report.ipynb"]
+    code = (commands or OwnCommands()).run(words, said.append, **how)
+    return code, "\n".join(said)
+
+
+@pytest.mark.usefixtures("warm", "no_process")
+def test_a_notebook_is_executed_without_a_shell(tmp_path: Path) -> None:
+    code, said = run(tmp_path, "import os; print(os.getcwd())")
+    assert code == 0
+    assert "nb: ok" in said
+    assert str(tmp_path) in (tmp_path / "report.ipynb").read_text()
+
+
+@pytest.mark.usefixtures("warm", "no_process")
+def test_a_cell_that_fails_is_named_as_ever(tmp_path: Path) -> None:
+    code, said = run(tmp_path, "1", "1 / 0")
+    assert code == 1
+    assert "ZeroDivisionError" in said
+
+
+@pytest.mark.usefixtures("warm", "no_process")
+def test_an_interruption_reaches_the_cell_and_leaves_no_kernel(tmp_path: Path) -> None:
+    commands, begun = OwnCommands(), tmp_path / "begun"
+    cell = f"import os, time; open({str(begun)!r}, 'w').write(str(os.getpid())); time.sleep(300)"
+
+    def interrupt() -> None:
+        while not (begun.exists() and begun.read_text()):
+            time.sleep(0.01)
+        commands.interrupt()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    code, said = run(tmp_path, cell, commands=commands)
+    thread.join()
+    assert code == 130, said
+    assert not psutil.pid_exists(int(begun.read_text()))
+
+
+@pytest.mark.usefixtures("warm", "no_process")
+def test_a_killed_execution_is_told(tmp_path: Path) -> None:
+    commands, begun = OwnCommands(), tmp_path / "begun"
+    cell = f"import time; open({str(begun)!r}, 'w').close(); time.sleep(300)"
+
+    def kill() -> None:
+        while not begun.exists():
+            time.sleep(0.01)
+        commands.kill()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    code, said = run(tmp_path, cell, commands=commands)
+    thread.join()
+    assert code == 3
+    assert "mlops-nb recover" in said
+
+
+@pytest.mark.usefixtures("warm")
+def test_without_a_server_a_shell_does_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("MLOPS_NB_WARM_IDLE", "1")
+    code, said = run(tmp_path, "1")
+    assert (code, "nb: ok" in said) == (0, True), said
+
+
+def test_a_sweep_leaves_the_same_with_a_server_as_without(warm: Warm, shop: Shop) -> None:
+    left = []
+    uses = warm.asked(SOCKET)["uses"]
+    for value in ("1", "0"):
+        copy = Shop(shop.root.parent / f"warm{value}")
+        shutil.copytree(shop.root, copy.root, symlinks=True)
+        words = (sys.executable, "-m", "mlops_nb", "sweep", "train.shrink=0.3,0.4", "-j", "2")
+        copy.run("env", f"MLOPS_NB_WARM={value}", *words)
+        runs = json.loads(copy.tool("runs", "--json").stdout)
+        found = {}
+        for each in runs:
+            record = copy.path(f".mlops_nb/runs/{each['id']}/run.json")
+            facts = json.loads(record.read_text())["run"]
+            found[facts["overrides"][0]] = {
+                "metrics": each["metrics"],
+                "artifacts": facts["artifacts"],
+                "lock": copy.run("git", "show", f"{facts['experiment']['commit']}:dvc.lock").stdout,
+            }
+        left.append(found)
+    assert left[0] == left[1]
+    assert left[0].keys() == {"train.shrink=0.3", "train.shrink=0.4"}
+    assert warm.asked(SOCKET)["uses"] == uses + 4
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("mlops-nb execute nbs/a.ipynb", ["execute", "nbs/a.ipynb"]),
+        ("mlops-nb  execute a.ipynb --memory 2G", ["execute", "a.ipynb", "--memory", "2G"]),
+        ("mlops-nb execute a.ipynb && rm a", []),
+        ("mlops-nb execute $NAME", []),
+        ("mlops-nb execute 'a b.ipynb'", []),
+        ("mlops-nb execute *.ipynb", []),
+        ("mlops-nb execute ~/a.ipynb", []),
+        ("mlops-nb execute a.ipynb\nrm a", []),
+        ("A=1 mlops-nb execute a.ipynb", []),
+        ("python a.py", []),
+        ("", []),
+    ],
+)
+def test_only_words_that_no_shell_would_change_are_ours(command: str, words: list[str]) -> None:
+    assert own_words(command, environment()) == words
+
+
+def test_the_tool_of_another_environment_is_not_ours(tmp_path: Path) -> None:
+    other = tmp_path / "mlops-nb"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}{os.pathsep}{environment()['PATH']}"}
+    assert own_words("mlops-nb execute a.ipynb", environ) == []
+    assert own_words("mlops-nb execute a.ipynb", {}) == []
