@@ -1,4 +1,4 @@
-"""Twenty trials of the last two stages of a small project, against DVC's experiment queue."""
+"""Trials of the last two stages of a small project, against DVC's experiments."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.warm import warm_server
 from .comparison import Command, Comparison, Goal
 
 TRIALS = 20
+IN_A_ROW = 8
 
 # Each round takes values that nobody has tried yet: the run-cache would have the others.
 VALUES = """
@@ -47,6 +48,34 @@ while True:
 run("dvc", "queue", "remove", "--success")
 """
 )
+# What an experiment takes, less what its notebooks take; the last number is their median.
+BESIDE = (
+    VALUES
+    + """
+import json, statistics
+def seconds_beside(trial):
+    known = set(Path(".mlops_nb/executions").glob("*/outcome.json"))
+    began = time.perf_counter()
+    run("dvc", "exp", "run", "-S", f"train.shrink={trial}")
+    seconds = time.perf_counter() - began
+    new = set(Path(".mlops_nb/executions").glob("*/outcome.json")) - known
+    assert len(new) == 2, new
+    return seconds - sum(json.loads(path.read_text())["wall_seconds"] for path in new)
+print(statistics.median(seconds_beside(trial) for trial in values.split(",")))
+"""
+)
+OURS_BESIDE = (
+    VALUES
+    + """
+import json, statistics
+known = set(Path(".mlops_nb/runs").glob("*/run.json"))
+run("mlops_nb", "sweep", f"train.shrink={values}", "-j", "1")
+new = set(Path(".mlops_nb/runs").glob("*/run.json")) - known
+runs = [json.loads(path.read_text())["run"] for path in new]
+assert len(runs) == len(values.split(","))
+print(statistics.median(r["wall_seconds"] - r["resources"]["notebook_seconds"] for r in runs))
+"""
+)
 
 
 def comparisons(folder: Path) -> Iterator[Comparison]:
@@ -68,8 +97,20 @@ def comparisons(folder: Path) -> Iterator[Comparison]:
             {"wall": Goal(1 / 6), "cpu": None},
             rounds=3,
         )
+        yield Comparison(
+            _command(
+                "a trial, less its notebooks", OURS_BESIDE, projects["ours"], environ, IN_A_ROW
+            ),
+            _command(
+                "dvc exp run, less its notebooks", BESIDE, projects["peer"], environ, IN_A_ROW
+            ),
+            {"own": Goal(0, allowance=0.5)},
+            rounds=3,
+        )
 
 
-def _command(name: str, script: str, place: Path, environ: dict[str, str]) -> Command:
-    """Return the command that runs `script` in the project at `place`."""
-    return Command(name, (sys.executable, "-P", "-c", script, str(TRIALS)), place, environ)
+def _command(
+    name: str, script: str, place: Path, environ: dict[str, str], trials: int = TRIALS
+) -> Command:
+    """Return the command that runs `script` for so many trials in the project at `place`."""
+    return Command(name, (sys.executable, "-P", "-c", script, str(trials)), place, environ)

@@ -2307,6 +2307,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'mlops_nb/pipeline/known_texts.py'),
                                                'mlops_nb.pipeline.known_texts._modified': ( 'lib/pipeline/known_texts.html#_modified',
                                                                                             'mlops_nb/pipeline/known_texts.py'),
+                                               'mlops_nb.pipeline.known_texts._parsed': ( 'lib/pipeline/known_texts.html#_parsed',
+                                                                                          'mlops_nb/pipeline/known_texts.py'),
                                                'mlops_nb.pipeline.known_texts._read': ( 'lib/pipeline/known_texts.html#_read',
                                                                                         'mlops_nb/pipeline/known_texts.py'),
                                                'mlops_nb.pipeline.known_texts.know_lock': ( 'lib/pipeline/known_texts.html#know_lock',

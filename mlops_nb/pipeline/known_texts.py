@@ -15,11 +15,11 @@ from typing import Any
 import dvc.dvcfile
 from dvc.fs import LocalFileSystem
 from dvc.utils import strictyaml
-from dvc.utils.serialize import dump_yaml, dumps_yaml, loads_yaml, modify_yaml
+from dvc.utils.serialize import _yaml, dump_yaml, dumps_yaml, loads_yaml, modify_yaml, parse_yaml
 
-_load = strictyaml.load
+_load, _parse = strictyaml.load, parse_yaml
 _READ: dict[tuple[str, int], Any] = {}
-"""What was read, by the text and the schema that it keeps to. Lives as long as the process."""
+"""What was read, by the text and the schema that it keeps to, 0 for none."""
 _PLAIN: dict[str, Any] = {}
 """What texts say that are the same after DVC has read and written them, with its parser or not."""
 
@@ -27,6 +27,7 @@ _PLAIN: dict[str, Any] = {}
 def know_texts() -> None:
     """Let DVC's code in this process read no text of a pipeline twice; twice does nothing more."""
     strictyaml.load = _read
+    _yaml.parse_yaml = _parsed
     dvc.dvcfile.modify_yaml = _modified
 
 
@@ -56,6 +57,16 @@ def _read(
     if known not in _READ:
         _READ[known] = _load(path, schema, fs, encoding)[0]
     return copy.deepcopy(_READ[known]), text
+
+
+def _parsed(text: str, path: Any, typ: str = "safe") -> Any:
+    """Return what DVC's `parse_yaml` returns."""
+    if typ != "safe":
+        return _parse(text, path, typ)
+    known = (text, 0)
+    if known not in _READ:
+        _READ[known] = _parse(text, path)
+    return copy.deepcopy(_READ[known])
 
 
 @contextlib.contextmanager

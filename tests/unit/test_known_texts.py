@@ -8,7 +8,7 @@ import dvc.dvcfile
 import pytest
 from dvc.dvcfile import Lockfile, ProjectFile
 from dvc.utils import strictyaml
-from dvc.utils.serialize import dumps_yaml, modify_yaml
+from dvc.utils.serialize import YAMLFileCorruptedError, _yaml, dumps_yaml, load_yaml, modify_yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +41,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(known_texts, "_READ", {})
     monkeypatch.setattr(known_texts, "_PLAIN", {})
     monkeypatch.setattr(strictyaml, "load", strictyaml.load)
+    monkeypatch.setattr(_yaml, "parse_yaml", _yaml.parse_yaml)
     monkeypatch.setattr(dvc.dvcfile, "modify_yaml", modify_yaml)
     know_texts()
     yield
@@ -96,6 +97,20 @@ def test_a_file_that_has_changed_is_read_anew(tmp_path: Path) -> None:
     for name in ("fit", "judge"):
         path.write_text(f"stages:\n  {name}:\n    cmd: 'true'\n")
         assert strictyaml.load(str(path), ProjectFile.SCHEMA)[0]["stages"].keys() == {name}
+
+
+def test_parameters_are_read_again_when_they_have_changed(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    for rate in (1, 2):
+        path.write_text(f"train: {{rate: {rate}}}\n")
+        for _ in range(2):
+            read = load_yaml(path)
+            assert read == {"train": {"rate": rate}}
+            read["train"].clear()
+    path.write_text("train: {")
+    for _ in range(2):
+        with pytest.raises(YAMLFileCorruptedError):
+            load_yaml(path)
 
 
 @pytest.mark.parametrize(
