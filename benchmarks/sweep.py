@@ -24,7 +24,7 @@ number.write_text(str(start))
 values = ",".join(f"{start}.{100 + trial}" for trial in range(int(sys.argv[1])))
 def run(*words):
     done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.PIPE, text=True)
-    print(done.stdout)
+    print(done.stdout, file=sys.stderr)
     done.check_returncode()
     return done.stdout
 """

@@ -110,6 +110,7 @@ def _code(stage: Stage) -> str:
 def _found(what: What, asked: str, stages: Sequence[Stage], known: list[str]) -> str:
     """Return the full name of what is `asked` for."""
     owners = _owners(what, stages)
+    known = [name for name in known if name.partition(".")[0] in owners]  # others are of the past
     written = {name: written_by(stage, what) for name, stage in owners.items()}
     named = [f"{stage}.{name}" for stage, found in written.items() for name in sorted(found.names)]
     name = _full_name(what, asked, owners, [*dict.fromkeys((*known, *named))])

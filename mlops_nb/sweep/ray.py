@@ -52,9 +52,8 @@ def _ray(environ: Mapping[str, str]) -> Iterator[ModuleType]:
         _forget_token()
         yield ray
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
+        for name in before:
+            os.environ.pop(name, None)
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 

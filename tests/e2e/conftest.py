@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm import Warm, warm_server
+
 ROOT = Path(__file__).parents[2]
 
 PREPARE = """
@@ -191,8 +193,9 @@ def stages_run(output: str) -> set[str]:
 
 def environment() -> dict[str, str]:
     """Return an environment in which the commands under test are those of this tree."""
+    ours = {name: os.environ[name] for name in os.environ if name != "PYTEST_CURRENT_TEST"}
     return {
-        **os.environ,
+        **ours,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "GIT_AUTHOR_NAME": "A Tester",
@@ -202,6 +205,16 @@ def environment() -> dict[str, str]:
         "DVC_NO_ANALYTICS": "1",
         "COLUMNS": "200",
     }
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    """Give a warm server that serves what the tests of a module execute, as it serves users."""
+    own = {name: environment()[name] for name in ("PATH", "DVC_NO_ANALYTICS")}
+    with warm_server(environ=own) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.own.items():
+            patch.setenv(name, value)
+        yield server
 
 
 def make_shop(root: Path) -> Shop:

@@ -25,7 +25,7 @@ from mlops_nb.sweep.measures import checked_metric
 from .conftest import ROOT, environment
 from .test_flights import copy_of_this_tree
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 TEXT = (ROOT / "docs/runs.md").read_text()
 BLOCK = re.compile(r"^```sh\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)

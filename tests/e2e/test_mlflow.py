@@ -24,7 +24,7 @@ from mlops_nb.runs.run import Run
 from mlops_nb.runs.store import Store
 from tests.peers import environment_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 FILL = """
 import sys, mlflow, pandas

@@ -17,7 +17,7 @@ from mlops_nb.runs.store import Store
 
 from .conftest import Shop, environment, write_stage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 TRAIN = "nbs/pipeline/20_train.ipynb"
 

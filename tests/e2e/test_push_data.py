@@ -13,7 +13,7 @@ import pytest
 
 from .conftest import Shop
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 Facts = dict[str, Any]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import Shop, stages_run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 TRAIN = "nbs/pipeline/20_train.ipynb"
 

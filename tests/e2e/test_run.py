@@ -26,7 +26,7 @@ from tests.at_once import at_once
 
 from .conftest import Shop, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 
 def run_of(shop: Shop, *overrides: str, code: int = 0) -> Run:

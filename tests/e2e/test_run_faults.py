@@ -22,7 +22,7 @@ from .conftest import Shop, environment
 from .test_full_disk import mounted
 from .test_places import everything, git_state, one_line
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 
 def records(shop: Shop) -> list[Run]:

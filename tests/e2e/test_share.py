@@ -19,7 +19,7 @@ from mlops_nb.runs.store import Store
 
 from .conftest import Shop
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 
 @pytest.fixture(scope="module")

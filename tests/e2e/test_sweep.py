@@ -17,7 +17,7 @@ from tests.terminal import Terminal
 from .conftest import Shop, environment
 from .test_run import state_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 
 def sweep(shop: Shop, *arguments: str, code: int = 0) -> dict[str, Any]:

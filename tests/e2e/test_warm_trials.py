@@ -8,7 +8,6 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,11 @@ import pytest
 from mlops_nb.pipeline import command as command_module
 from mlops_nb.pipeline.inside import OwnCommands, own_words
 from mlops_nb.warm.place import SOCKET
-from tests.warm import Warm, warm_server
+from tests.warm import Warm
 
 from .conftest import Shop, environment
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Warm]:
-    """Give a warm server, which also serves the commands of this process."""
-    own = {name: environment()[name] for name in ("PATH", "DVC_NO_ANALYTICS")}
-    with warm_server(environ=own) as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in server.own.items():
-            patch.setenv(name, value)
-        yield server
 
 
 @pytest.fixture

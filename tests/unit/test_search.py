@@ -197,6 +197,9 @@ def test_all_values_of_a_dimension_lie_in_it(dimension: Dimension) -> None:
 def test_a_metric_is_known_by_its_stage_or_by_what_was_recorded(stages: tuple[Stage, ...]) -> None:
     assert find_metric("evaluate.auc", stages, []) == "evaluate.auc"
     assert find_metric("auc", stages, ["train.loss", "evaluate.auc"]) == "evaluate.auc"
+    assert find_metric("auc", stages, ["gone.auc", "evaluate.auc"]) == "evaluate.auc"
+    with pytest.raises(ConfigError, match="gone"):
+        find_metric("gone.auc", stages, ["gone.auc"])
     assert find_metric("evaluate.f1", stages[1:], ["evaluate.f1"]) == "evaluate.f1"
     assert find_metric("f1", stages[1:], ["evaluate.f1"]) == "evaluate.f1"
     assert find_metric("train.loss", stages, ["train.other"]) == "train.loss"  # the code has it
