@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .naming import run_argument, runs_argument, this_store, warn_of_taken_name
+from .naming import (
+    chosen_runs,
+    run_argument,
+    runs_argument,
+    this_store,
+    warn_of_taken_name,
+    where_option,
+)
 from .show import json_option, print_json
 
 if TYPE_CHECKING:
@@ -94,22 +101,32 @@ def star(run: str, off: bool, as_json: bool) -> None:
 
 @click.command()
 @runs_argument
+@where_option
 @json_option
-def remove(runs: tuple[str, ...], as_json: bool) -> None:
-    """Take RUN... out of the table; `runs unremove` brings them back until `runs gc` deletes them."""
+def remove(runs: tuple[str, ...], where: str, as_json: bool) -> None:
+    """Take RUN... out of the table; `runs unremove` brings them back until `runs gc` deletes them.
+
+    A whole sweep goes by `--where "sweep == 'ID'"`.
+    """
+    from mlops_nb.core.project import find_project
+
     store = this_store()
-    found = [store.find(run) for run in runs]  # all of them first: a mistake removes nothing
+    # all of them first: a mistake removes nothing
+    found = chosen_runs(find_project(Path.cwd()), runs, where)
     done = "removed; `mlops-nb runs unremove` brings it back"
     _show({run: store.remove(run) for run in found}, done, as_json=as_json)
 
 
 @click.command()
 @runs_argument
+@where_option
 @json_option
-def unremove(runs: tuple[str, ...], as_json: bool) -> None:
+def unremove(runs: tuple[str, ...], where: str, as_json: bool) -> None:
     """Bring RUN... back that were removed; `runs --all` shows those as well."""
+    from mlops_nb.core.project import find_project
+
     store = this_store()
-    found = [store.find(run) for run in runs]
+    found = chosen_runs(find_project(Path.cwd()), runs, where, removed=True)
     _show({run: store.restore(run) for run in found}, "back", as_json=as_json)
 
 

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlops_nb.core.project import Project
     from mlops_nb.runs.store import Store
 
 
@@ -38,8 +39,12 @@ def complete_run(
 
 run_argument = click.argument("run", shell_complete=complete_run)
 runs_argument = click.argument(
-    "runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run
+    "runs", metavar="[RUN...]", nargs=-1, shell_complete=complete_run
 )
+where_option = click.option(
+    "-w", "--where", metavar="FILTER", default="",
+    help="The runs as well that `mlops-nb runs --where FILTER` lists.",
+)  # fmt: skip
 
 
 def this_store() -> Store:
@@ -48,6 +53,34 @@ def this_store() -> Store:
     from mlops_nb.runs.store import Store
 
     return Store(find_project(Path.cwd()).runs)
+
+
+def chosen_runs(
+    project: Project, runs: Sequence[str], where: str, *, removed: bool = False
+) -> list[str]:
+    """Return the ids of the `runs` that are named, and of those that the filter `where` finds.
+
+    With `removed` the filter finds those alone that were removed.
+
+    Raises
+    ------
+    UsageError
+        If there are none, or the filter has no meaning.
+    """
+    from mlops_nb.errors import UsageError
+    from mlops_nb.pipeline.listing import kept_runs
+    from mlops_nb.runs.store import Store
+
+    store = Store(project.runs)
+    found = [store.find(run) for run in runs]
+    if where:
+        with kept_runs(project) as index:
+            rows, _ = index.rows(filter=where, columns=["id", "removed"], removed=removed)
+        found += [str(row["id"]) for row in rows if bool(row.get("removed")) == removed]
+    if not found:
+        what = f"no run fits `{where}`" if where else "no run is named"
+        raise UsageError(what, hint="name some, or find them by --where FILTER")
+    return list(dict.fromkeys(found))
 
 
 def warn_of_taken_name(store: Store, name: str, own: str = "") -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .naming import chosen_runs, complete_run, where_option
 from .show import json_option, print_json
 
 if TYPE_CHECKING:
@@ -27,11 +28,12 @@ def _arrived(done: Pulled | Imported, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("runs", nargs=-1)
+@click.argument("runs", nargs=-1, shell_complete=complete_run)
 @click.option("-r", "--remote", default="origin", show_default=True, help="The git remote.")
 @click.option("--data", is_flag=True, help="Send the outputs to the DVC remote as well.")
+@where_option
 @json_option
-def push(runs: tuple[str, ...], remote: str, data: bool, as_json: bool) -> None:
+def push(runs: tuple[str, ...], where: str, remote: str, data: bool, as_json: bool) -> None:
     """Send RUNS (default: all that are over) to colleagues through the git remote.
 
     Record, reports, code and experiment go along. A run that was sent before carries what was said
@@ -40,11 +42,10 @@ def push(runs: tuple[str, ...], remote: str, data: bool, as_json: bool) -> None:
     """
     from mlops_nb.core.project import find_project
     from mlops_nb.pipeline.sharing import push as send
-    from mlops_nb.runs.store import Store
 
     project = find_project(Path.cwd())
-    store = Store(project.runs)
-    done = send(project, remote, [store.find(run) for run in runs] or None, data=data)
+    chosen = chosen_runs(project, runs, where) if runs or where else None
+    done = send(project, remote, chosen, data=data)
     if as_json:
         print_json(asdict(done))
         return
@@ -72,19 +73,18 @@ def pull(remote: str, as_json: bool) -> None:
 
 
 @click.command("export")
-@click.argument("runs", nargs=-1, required=True)
+@click.argument("runs", metavar="[RUN...]", nargs=-1, shell_complete=complete_run)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--data", is_flag=True, help="Put the outputs in as well.")
+@where_option
 @json_option
-def export_(runs: tuple[str, ...], file: Path, data: bool, as_json: bool) -> None:
-    """Write RUNS to one FILE that `mlops-nb runs import` takes anywhere."""
+def export_(runs: tuple[str, ...], file: Path, where: str, data: bool, as_json: bool) -> None:
+    """Write RUN... to one FILE that `mlops-nb runs import` takes anywhere."""
     from mlops_nb.core.project import find_project
     from mlops_nb.pipeline.portable import export_runs
-    from mlops_nb.runs.store import Store
 
     project = find_project(Path.cwd())
-    store = Store(project.runs)
-    found = list(dict.fromkeys(store.find(run) for run in runs))
+    found = chosen_runs(project, runs, where)
     size = export_runs(project, found, file, data=data)
     if as_json:
         print_json({"runs": found, "file": str(file), "bytes": size})

@@ -342,6 +342,20 @@ def test_a_removed_run_is_hidden_and_comes_back(three: Runs) -> None:
     assert [run["id"] for run in three.json()] == [third, first]
 
 
+def test_what_a_filter_finds_is_removed_and_comes_back(three: Runs) -> None:
+    first, second, third = three.store.ids()
+    trials = [three.add(9 + n, origin={"kind": "sweep", "sweep": "s1", "trial": n}) for n in (1, 2)]
+    said = three.json("remove", first, "--where", "sweep == 's1'")
+    assert [run["id"] for run in said] == [first, *reversed(trials)]
+    assert [run["id"] for run in three.json()] == [third, second]
+    assert "no run fits" in three.refused("remove", "-w", "sweep == 's1'")
+    assert "`sweep`" in three.refused("remove", third, "-w", "swep == 's1'")  # removes nothing
+    three.json("unremove", "-w", "sweep == 's1'")
+    assert [run["id"] for run in three.json()] == [*reversed(trials), third, second]
+    assert "no run is named" in three.refused("remove")
+    assert "no run fits" in three.refused("unremove", "-w", "auc > 1")
+
+
 def test_gc_deletes_what_was_removed_long_enough_ago(three: Runs) -> None:
     first, second, third = three.store.ids()
     three.say("remove", first)
