@@ -78,7 +78,7 @@ def runs(ctx: click.Context, /, by: str | None, as_csv: bool, as_json: bool, **g
     keys = _words((by,)) if by is not None else None
     with _index() as (store, index):
         if as_table:
-            view = _of_last_stage(store, view)
+            view = _of_last_stage(view)
         if keys is not None:
             _list_groups(index, view, keys, as_csv=as_csv, as_json=as_json)
         else:
@@ -94,14 +94,14 @@ def _view(*, as_table: bool, columns: tuple[str, ...], limit: int | None, **give
     return View(columns=_words(columns), limit=limit or None, **given)
 
 
-def _of_last_stage(store: Store, view: View) -> View:
+def _of_last_stage(view: View) -> View:
     """Return `view` with the order of the stages, whose last one has the figures that matter."""
     from dataclasses import replace
 
-    from mlops_nb.core.project import Project
+    from mlops_nb.core.project import find_project
     from mlops_nb.pipeline.listing import stages_in_order
 
-    return replace(view, stages=stages_in_order(Project(store.folder.parent.parent)))
+    return replace(view, stages=stages_in_order(find_project(Path.cwd())))
 
 
 def _words(texts: tuple[str, ...]) -> list[str]:

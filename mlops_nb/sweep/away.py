@@ -183,7 +183,8 @@ class _Trial:
             try:  # what was interrupted leaves something as well
                 self._home.bring(depot, wish.refuse_after(wish.interruptions))
             except Interrupted:
-                return replace(news, state="cancelled", text=INTERRUPTED)
+                state = "cancelled" if news.state == "ok" else news.state
+                return replace(news, state=state, text=INTERRUPTED)
         return news
 
     def let_go(self) -> None:

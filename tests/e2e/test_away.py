@@ -287,6 +287,13 @@ def test_an_interruption_ends_what_a_node_fetches(far: Shop, tmp_path: Path) -> 
     assert not list(tmp_path.glob("node/*/clone/.mlops_nb/worktrees/2*"))
 
 
+def test_a_trial_that_failed_has_failed_also_if_its_way_home_is_interrupted(far: Shop) -> None:
+    far.replace("shop/score.py", "    return sum", "    raise OSError('no')\n    return sum")
+    told, _ = interrupted(far, "file", "train.shrink=0.125")
+    (run,) = runs_of(far)
+    assert ends(told) == [run.state] == ["error"]
+
+
 def test_an_interruption_while_results_come_home_ends_that_and_is_on_record(far: Shop) -> None:
     told, asked = interrupted(far, "file", "train.shrink=0.125")
     assert ends(told) == ["cancelled"] and told[-1].text == INTERRUPTED and asked == []
