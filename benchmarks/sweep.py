@@ -64,16 +64,20 @@ def seconds_beside(trial):
 print(statistics.median(seconds_beside(trial) for trial in values.split(",")))
 """
 )
+# From the beginning of one trial to that of the next: with all that follows a trial as well.
 OURS_BESIDE = (
     VALUES
     + """
 import json, statistics
+from datetime import datetime
 known = set(Path(".mlops_nb/runs").glob("*/run.json"))
 run("mlops_nb", "sweep", f"train.shrink={values}", "-j", "1")
 new = set(Path(".mlops_nb/runs").glob("*/run.json")) - known
-runs = [json.loads(path.read_text())["run"] for path in new]
+runs = sorted((json.loads(path.read_text())["run"] for path in new), key=lambda r: r["started"])
 assert len(runs) == len(values.split(","))
-print(statistics.median(r["wall_seconds"] - r["resources"]["notebook_seconds"] for r in runs))
+began = [datetime.fromisoformat(r["started"]).timestamp() for r in runs]
+own = [r["resources"]["notebook_seconds"] for r in runs]
+print(statistics.median(b - a - n for a, b, n in zip(began, began[1:], own)))
 """
 )
 

@@ -4134,6 +4134,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'mlops_nb.warm.client.exit_code': ('lib/warm/client.html#exit_code', 'mlops_nb/warm/client.py'),
                                       'mlops_nb.warm.client.idle_seconds': ('lib/warm/client.html#idle_seconds', 'mlops_nb/warm/client.py'),
                                       'mlops_nb.warm.client.run_warm': ('lib/warm/client.html#run_warm', 'mlops_nb/warm/client.py'),
+                                      'mlops_nb.warm.client.signal_warm': ('lib/warm/client.html#signal_warm', 'mlops_nb/warm/client.py'),
                                       'mlops_nb.warm.client.start_server': ('lib/warm/client.html#start_server', 'mlops_nb/warm/client.py'),
                                       'mlops_nb.warm.client.stop_server': ('lib/warm/client.html#stop_server', 'mlops_nb/warm/client.py'),
                                       'mlops_nb.warm.client.within_execution': ( 'lib/warm/client.html#within_execution',

@@ -103,7 +103,7 @@ def star(run: str, off: bool, as_json: bool) -> None:
 @runs_argument
 @where_option
 @json_option
-def remove(runs: tuple[str, ...], where: str, as_json: bool) -> None:
+def remove(runs: tuple[str, ...], where: str | None, as_json: bool) -> None:
     """Take RUN... out of the table; `runs unremove` brings them back until `runs gc` deletes them.
 
     A whole sweep goes by `--where "sweep == 'ID'"`.
@@ -119,9 +119,9 @@ def remove(runs: tuple[str, ...], where: str, as_json: bool) -> None:
 
 @click.command()
 @runs_argument
-@where_option
+@click.option("-w", "--where", metavar="FILTER", help="Those removed runs as well that fit.")
 @json_option
-def unremove(runs: tuple[str, ...], where: str, as_json: bool) -> None:
+def unremove(runs: tuple[str, ...], where: str | None, as_json: bool) -> None:
     """Bring RUN... back that were removed; `runs --all` shows those as well."""
     from mlops_nb.core.project import find_project
 

@@ -42,7 +42,7 @@ runs_argument = click.argument(
     "runs", metavar="[RUN...]", nargs=-1, shell_complete=complete_run
 )
 where_option = click.option(
-    "-w", "--where", metavar="FILTER", default="",
+    "-w", "--where", metavar="FILTER",
     help="The runs as well that `mlops-nb runs --where FILTER` lists.",
 )  # fmt: skip
 
@@ -56,7 +56,7 @@ def this_store() -> Store:
 
 
 def chosen_runs(
-    project: Project, runs: Sequence[str], where: str, *, removed: bool = False
+    project: Project, runs: Sequence[str], where: str | None, *, removed: bool = False
 ) -> list[str]:
     """Return the ids of the `runs` that are named, and of those that the filter `where` finds.
 
@@ -68,18 +68,22 @@ def chosen_runs(
         If there are none, or the filter has no meaning.
     """
     from mlops_nb.errors import UsageError
-    from mlops_nb.pipeline.listing import kept_runs
+    from mlops_nb.pipeline.listing import all_runs
     from mlops_nb.runs.store import Store
 
     store = Store(project.runs)
     found = [store.find(run) for run in runs]
-    if where:
-        with kept_runs(project) as index:
+    if where is not None:
+        if not where.strip():
+            raise UsageError("the filter is empty", hint="see `mlops-nb runs --help`")
+        with all_runs(project) as index:
             rows, _ = index.rows(filter=where, columns=["id", "removed"], removed=removed)
         found += [str(row["id"]) for row in rows if bool(row.get("removed")) == removed]
+        if not found:
+            kind, shown = ("removed run", "runs --all") if removed else ("run", "runs")
+            raise UsageError(f"no {kind} fits `{where}`", hint=f"see `mlops-nb {shown}`")
     if not found:
-        what = f"no run fits `{where}`" if where else "no run is named"
-        raise UsageError(what, hint="name some, or find them by --where FILTER")
+        raise UsageError("no run is named", hint="name some, or find them by --where FILTER")
     return list(dict.fromkeys(found))
 
 

@@ -69,7 +69,8 @@ def runs(ctx: click.Context, /, by: str | None, as_csv: bool, as_json: bool, **g
 
     RUN is an id, its beginning, its last eight characters or their beginning, or a name.
     """
-    if ctx.invoked_subcommand is not None:
+    if (command := ctx.invoked_subcommand) is not None:
+        _refuse_view(ctx, command)
         return
     if as_csv and as_json:
         raise click.UsageError("ask for --csv or for --json")
@@ -83,6 +84,17 @@ def runs(ctx: click.Context, /, by: str | None, as_csv: bool, as_json: bool, **g
             _list_groups(index, view, keys, as_csv=as_csv, as_json=as_json)
         else:
             _list_runs(store, index, view, as_csv=as_csv, as_json=as_json)
+
+
+def _refuse_view(ctx: click.Context, command: str) -> None:
+    """Raise if what only the list understands stands before the sub-command `command`."""
+    from click.core import ParameterSource
+
+    for option in ctx.command.params:
+        if ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE:
+            flag = option.opts[-1]
+            what = f"{flag} belongs to the list of runs, and stands before `{command}`"
+            raise click.UsageError(f"{what}; write options of `{command}` after it", ctx)
 
 
 def _view(*, as_table: bool, columns: tuple[str, ...], limit: int | None, **given: Any) -> View:

@@ -33,7 +33,7 @@ def _arrived(done: Pulled | Imported, *, as_json: bool) -> None:
 @click.option("--data", is_flag=True, help="Send the outputs to the DVC remote as well.")
 @where_option
 @json_option
-def push(runs: tuple[str, ...], where: str, remote: str, data: bool, as_json: bool) -> None:
+def push(runs: tuple[str, ...], where: str | None, remote: str, data: bool, as_json: bool) -> None:
     """Send RUNS (default: all that are over) to colleagues through the git remote.
 
     Record, reports, code and experiment go along. A run that was sent before carries what was said
@@ -44,7 +44,7 @@ def push(runs: tuple[str, ...], where: str, remote: str, data: bool, as_json: bo
     from mlops_nb.pipeline.sharing import push as send
 
     project = find_project(Path.cwd())
-    chosen = chosen_runs(project, runs, where) if runs or where else None
+    chosen = chosen_runs(project, runs, where) if runs or where is not None else None
     done = send(project, remote, chosen, data=data)
     if as_json:
         print_json(asdict(done))
@@ -78,7 +78,7 @@ def pull(remote: str, as_json: bool) -> None:
 @click.option("--data", is_flag=True, help="Put the outputs in as well.")
 @where_option
 @json_option
-def export_(runs: tuple[str, ...], file: Path, where: str, data: bool, as_json: bool) -> None:
+def export_(runs: tuple[str, ...], file: Path, where: str | None, data: bool, as_json: bool) -> None:
     """Write RUN... to one FILE that `mlops-nb runs import` takes anywhere."""
     from mlops_nb.core.project import find_project
     from mlops_nb.pipeline.portable import export_runs

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from ..warm.lifeline import Lifeline
@@ -34,7 +35,7 @@ class Commands:
     """The commands that run now."""
 
     def __init__(self) -> None:
-        self._groups: set[int] = set()
+        self._send: set[Callable[[int], None]] = set()
         self.interruptions = 0
 
     def run(self, command: Sequence[str] | str, say: Callable[[str], None], **how: Any) -> int:
@@ -52,26 +53,28 @@ class Commands:
         process = subprocess.Popen(command, stderr=subprocess.STDOUT, pass_fds=[line.theirs], **how)
         try:
             line.tie(process.pid)
-            with self.running(process.pid, before), hearing(process.stdout, say):
+            send = partial(_signal, process.pid)
+            with self.running(send, before), hearing(process.stdout, say):
                 return process.wait()
         finally:
             line.let_go()
 
     @contextlib.contextmanager
-    def running(self, group: int, before: int) -> Iterator[None]:
-        """Have a process group among those that are interrupted while the context lasts.
+    def running(self, send: Callable[[int], None], before: int) -> Iterator[None]:
+        """Have a command among those that are interrupted while the context lasts.
 
-        `before` is how many interruptions there had been before it was started.
+        `send` gives it the signal of a number, and may be called by a signal handler; `before` is
+        how many interruptions there had been before it was started.
         """
         try:
-            self._groups.add(group)
-            if self.interruptions > before:  # it came before the group was known
-                _signal(group, signal.SIGINT)
+            self._send.add(send)
+            if self.interruptions > before:  # it came before the command was known
+                send(signal.SIGINT)
             yield
         finally:
-            self._groups.discard(group)
+            self._send.discard(send)
             if self.interruptions > before:
-                _signal(group, signal.SIGKILL)
+                send(signal.SIGKILL)
 
     def interrupt(self) -> None:
         """Interrupt every command that runs, as Ctrl-C would; safe in a signal handler."""
@@ -83,8 +86,8 @@ class Commands:
         self._signal_all(signal.SIGKILL)
 
     def _signal_all(self, number: int) -> None:
-        for group in tuple(self._groups):
-            _signal(group, number)
+        for send in tuple(self._send):
+            send(number)
 
 
 _LAST_WORDS_SECONDS = 1.0

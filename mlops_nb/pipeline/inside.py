@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from .repro import Follow, Reproduction, ReproOrder, Told, refusal
 from .turns import message_of
 from .worker import Relay
 from .worker import reproduce as reproduce_with_dvc
-from ..warm.client import KILLED, ColdStart, begin_warm, exit_code
+from ..warm.client import KILLED, ColdStart, begin_warm, exit_code, signal_warm
 from ..warm.place import why_off
 
 # %% auto #0
@@ -44,31 +45,37 @@ class OwnCommands(Commands):
             return super().run(command, say, **how)
         if command[-1] == PLAN:
             return _plan(Path(how["cwd"]), say)
-        words = own_words(command[-1], how["env"])
+        words, before = own_words(command[-1], how["env"]), self.interruptions
         if words[:1] == ["execute"] and not why_off(how["env"]):
             try:
-                return self._run_warm(words, say, how)
-            except ColdStart:
-                pass  # nothing was run
+                return self._run_warm(words, say, before, how)
+            except ColdStart:  # nothing was run
+                if self.interruptions > before:
+                    return 130
         return super().run(command, say, **how)
 
     def _run_warm(
-        self, words: Sequence[str], say: Callable[[str], None], how: Mapping[str, Any]
+        self, words: Sequence[str], say: Callable[[str], None], before: int, how: Mapping[str, Any]
     ) -> int:
         """Let the warm server run our command line `words`; return its exit code."""
-        before, given = self.interruptions, time.monotonic()
+        given, folder = time.monotonic(), os.path.abspath(how["cwd"])
+        environ = {**how["env"], "PWD": folder}  # as a shell has it
         nothing, (heard, said) = os.open(os.devnull, os.O_RDONLY), os.pipe()
-        with open(heard, "rb") as stream:
-            try:
-                files = (nothing, said, said)
-                connection, pid = begin_warm(words, given, files, how["env"], how["cwd"])
-            finally:
-                os.close(nothing)
-                os.close(said)
-            with connection, self.running(pid, before), hearing(stream, say):
+        try:
+            files = (nothing, said, said)
+            connection, pid = begin_warm(words, given, files, environ, folder, asks_again=True)
+        except BaseException:
+            os.close(heard)
+            raise
+        finally:
+            os.close(nothing)
+            os.close(said)
+        stream = open(heard, "rb")  # closed by whoever hears it: it may last longer than this
+        with connection, self.running(partial(signal_warm, connection, pid), before):
+            with hearing(stream, say):
                 code = exit_code(connection)
-                if code is None:
-                    say(KILLED)
+            if code is None:
+                say(KILLED)
         return 3 if code is None else code
 
 

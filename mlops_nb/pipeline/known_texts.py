@@ -34,7 +34,8 @@ def know_texts() -> None:
 def know_lock(path: Path) -> None:
     """Learn what the `dvc.lock` at `path` says, for those who will write it.
 
-    Unless only the parser of DVC would keep all of it, or would change a part: it rounds numbers.
+    Not if it holds what only DVC's parser keeps, or what that parser would change: it rounds
+    numbers.
     """
     with contextlib.suppress(Exception):  # DVC will say what is wrong
         text = path.read_text(encoding="utf-8")
@@ -55,7 +56,9 @@ def _read(
         return _load(path, schema, fs, encoding)  # it says what is wrong
     known = (text, id(schema))
     if known not in _READ:
-        _READ[known] = _load(path, schema, fs, encoding)[0]
+        data, text = _load(path, schema, fs, encoding)  # may have been written meanwhile
+        known = (text, id(schema))
+        _READ[known] = data
     return copy.deepcopy(_READ[known]), text
 
 

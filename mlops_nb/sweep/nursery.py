@@ -128,7 +128,7 @@ def main() -> None:
     _load()
     _warm_up(Project(Path.cwd()))
     gc.collect()
-    gc.freeze()  # what is here stays; no child is to look through it, and to copy it thereby
+    gc.freeze()  # keeps the collectors of the children from touching, and so copying, every page
     _Nursery(channel).serve()
 
 

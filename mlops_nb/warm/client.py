@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import subprocess
 
 # %% auto #0
-__all__ = ['TYPE_CHECKING', 'PASSED_ON', 'KILLED', 'IDLE', 'IDLE_SECONDS', 'ColdStart', 'run_warm', 'begin_warm', 'exit_code',
-           'within_execution', 'start_server', 'idle_seconds', 'stop_server']
+__all__ = ['TYPE_CHECKING', 'PASSED_ON', 'KILLED', 'IDLE', 'IDLE_SECONDS', 'ColdStart', 'run_warm', 'begin_warm', 'signal_warm',
+           'exit_code', 'within_execution', 'start_server', 'idle_seconds', 'stop_server']
 
 # %% ../../nbs/lib/warm/58_client.ipynb #f6e1ae7d
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -60,8 +60,19 @@ def begin_warm(
     files: Sequence[int] = (0, 1, 2),
     environ: Mapping[str, str] | None = None,
     cwd: str | None = None,
+    *,
+    asks_again: bool = False,
 ) -> tuple[socket.socket, int]:
-    """Let the warm server run a command, as a child of this process that has these three `files`.
+    """Let the warm server run a command in a process that is like a child of this one.
+
+    Parameters
+    ----------
+    files
+        Its standard input, output and error.
+    environ, cwd
+        Stand for those of this process.
+    asks_again
+        Whether who is refused goes on to ask as usual; the server counts that alone.
 
     Returns
     -------
@@ -80,7 +91,7 @@ def begin_warm(
         connection.settimeout(ANSWER_SECONDS)
         connection.connect(os.path.join(server_folder(), SOCKET))
         refuse_stranger(connection)
-        command = {"do": "run", "argv": list(arguments), "since": given}
+        command = {"do": "run", "argv": list(arguments), "since": given, "again": asks_again}
         send(connection, command | own_state(environ, cwd))
         answer = receive(connection)[0]
         if "refused" in answer:
@@ -105,6 +116,15 @@ KILLED = (
 )
 
 
+def signal_warm(connection: socket.socket, pid: int, number: int) -> None:
+    """Send a signal to the command of `connection` in process `pid`, if it has not ended."""
+    with contextlib.suppress(OSError):
+        if number == signal.SIGKILL:
+            os.killpg(pid, number)
+        else:  # it listens as soon as it can do what the signal asks for
+            send(connection, {"signal": number})
+
+
 def exit_code(connection: socket.socket) -> int | None:
     """Wait until the command of `connection` has ended; return its exit code, `None` if killed."""
     try:
@@ -117,8 +137,7 @@ def _wait(connection: socket.socket) -> int:
     """Pass signals on until the command has ended, ignore them then; return its exit code."""
 
     def pass_on(number: int, frame: object) -> None:
-        with contextlib.suppress(OSError):  # it has ended; how will be read
-            send(connection, {"signal": number})
+        signal_warm(connection, 0, number)  # if it has ended, how will be read
 
     passed_on = []
     try:

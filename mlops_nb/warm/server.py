@@ -29,13 +29,13 @@ from .variables import differing
 from .wire import Message, ask, receive, send
 
 # %% auto #0
-__all__ = ['Command', 'LAST_WORD_SECONDS', 'REFUSED', 'run_command', 'Server', 'main']
+__all__ = ['Command', 'LAST_WORD_SECONDS', 'REFUSED', 'NOT_COUNTED', 'run_command', 'Server', 'main']
 
 # %% ../../nbs/lib/warm/70_server.ipynb #2945dfeb
 Command = Callable[[Sequence[str]], int]
 LAST_WORD_SECONDS = 10.0
-REFUSED = 70
-"""Exit code of a fork that has run no command."""
+REFUSED, NOT_COUNTED = 70, 71
+"""Exit codes of a fork that has run no command; the other is asked for again by a client."""
 
 
 def run_command(
@@ -52,6 +52,8 @@ def run_command(
         code = command(request["argv"])
     except SystemExit as leaving:
         code = _code_of(leaving)
+    except KeyboardInterrupt:  # before the command could see to it
+        code = 130
     except BaseException:
         traceback.print_exc()
     finally:
@@ -124,8 +126,9 @@ class Server(Loop):
         if pid == self._zygote.pid:
             self._zygote.returncode = status
             self.stop()  # it should have ended with us; the next server starts both
-        elif status == REFUSED:
-            self._uses, self._refusals = self._uses - 1, self._refusals + 1
+        elif status in (REFUSED, NOT_COUNTED):
+            self._uses -= 1
+            self._refusals += status == REFUSED
         else:
             self._refusals, self._last_use = 0, time.monotonic()
         self._running_commands.discard(pid)
@@ -172,6 +175,9 @@ class Server(Loop):
         name = differing(request["environ"], self._environ, ())
         refusal = self._trouble or (f"{name} differs" if name else "") or put_on(request)
         if refusal:
+            if request["again"]:
+                send(connection, {"refused": refusal, "replace": False})
+                os._exit(NOT_COUNTED)
             useless = self._refusals > 0 and not self._running_commands
             send(connection, {"refused": refusal, "replace": useless})
             os._exit(REFUSED)

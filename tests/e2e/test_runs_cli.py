@@ -353,7 +353,18 @@ def test_what_a_filter_finds_is_removed_and_comes_back(three: Runs) -> None:
     three.json("unremove", "-w", "sweep == 's1'")
     assert [run["id"] for run in three.json()] == [*reversed(trials), third, second]
     assert "no run is named" in three.refused("remove")
-    assert "no run fits" in three.refused("unremove", "-w", "auc > 1")
+    for command in ("remove", "push", "unremove"):
+        assert "the filter is empty" in three.refused(command, "--where", "")
+    assert "no removed run fits" in three.refused("unremove", "-w", "auc > 1")
+
+
+@pytest.mark.parametrize("options", [("-w", "auc > 0.7"), ("--json",), ("--all",)])
+def test_an_option_of_the_list_before_a_command_is_refused(
+    three: Runs, options: tuple[str, ...]
+) -> None:
+    said = three.say(*options, "remove", three.store.ids()[0], code=2)
+    assert "write options of `remove` after it" in said
+    assert len(three.json()) == 3
 
 
 def test_gc_deletes_what_was_removed_long_enough_ago(three: Runs) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -16,8 +18,10 @@ import psutil
 import pytest
 
 from mlops_nb.pipeline import command as command_module
+from mlops_nb.pipeline import inside
 from mlops_nb.pipeline.inside import OwnCommands, own_words
-from mlops_nb.warm.place import SOCKET
+from mlops_nb.warm.client import ColdStart, begin_warm
+from mlops_nb.warm.place import SOCKET, server_folder
 from tests.warm import Warm
 
 from .conftest import Shop, environment
@@ -50,10 +54,10 @@ def run(folder: Path, *cells: str, commands: OwnCommands | None = None) -> tuple
 
 @pytest.mark.usefixtures("warm", "no_process")
 def test_a_notebook_is_executed_without_a_shell(tmp_path: Path) -> None:
-    code, said = run(tmp_path, "import os; print(os.getcwd())")
+    code, said = run(tmp_path, "import os; print(os.getcwd(), os.environ['PWD'], sep=';')")
     assert code == 0
     assert "nb: ok" in said
-    assert str(tmp_path) in (tmp_path / "report.ipynb").read_text()
+    assert f"{tmp_path};{tmp_path}" in (tmp_path / "report.ipynb").read_text()
 
 
 @pytest.mark.usefixtures("warm", "no_process")
@@ -99,12 +103,63 @@ def test_a_killed_execution_is_told(tmp_path: Path) -> None:
     assert "mlops-nb recover" in said
 
 
-@pytest.mark.usefixtures("warm")
-def test_without_a_server_a_shell_does_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+@pytest.mark.usefixtures("warm", "no_process")
+def test_what_a_stage_leaves_behind_is_not_waited_for(tmp_path: Path) -> None:
+    began = time.monotonic()
+    code, said = run(tmp_path, "import os; os.system('(setsid sleep 60 &)')")
+    assert (code, "nb: ok" in said) == (0, True), said
+    assert time.monotonic() - began < 50
+
+
+@pytest.mark.usefixtures("no_process")
+def test_an_interruption_while_a_server_hangs_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = OwnCommands()
+
+    def hang(*_: Any, **__: Any) -> None:
+        commands.interrupt()
+        raise ColdStart("the warm server does not answer")
+
+    monkeypatch.setenv("MLOPS_NB_WARM", "1")
+    monkeypatch.setattr(inside, "begin_warm", hang)
+    assert run(tmp_path, "1", commands=commands) == (130, "")
+
+
+@pytest.mark.usefixtures("warm", "no_process")
+def test_an_interruption_that_came_while_the_server_was_asked_ends_the_execution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = OwnCommands()
+
+    def ask(*words: Any, **options: Any) -> Any:
+        begun = begin_warm(*words, **options)
+        commands.interrupt()
+        return begun
+
+    monkeypatch.setattr(inside, "begin_warm", ask)
+    code, _ = run(tmp_path, "import time; time.sleep(300)", commands=commands)
+    assert code == 130
+
+
+def test_without_a_server_a_shell_does_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    place, started = tempfile.mkdtemp(dir="/tmp"), []
+    popen = subprocess.Popen
+    for name, value in {"MLOPS_NB_WARM": "1", "XDG_RUNTIME_DIR": place}.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("MLOPS_NB_WARM_IDLE", "1")
+    monkeypatch.setenv("PATH", environment()["PATH"])
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    assert server_folder().startswith(place)
+
+    def start(words: Any, *rest: Any, **options: Any) -> Any:
+        started.append(words)
+        return popen(words, *rest, **options)
+
+    monkeypatch.setattr(command_module.subprocess, "Popen", start)
     code, said = run(tmp_path, "1")
     assert (code, "nb: ok" in said) == (0, True), said
+    assert started[0][0] == "/bin/sh"
 
 
 def test_a_sweep_leaves_the_same_with_a_server_as_without(warm: Warm, shop: Shop) -> None:
