@@ -48,32 +48,32 @@ class Commands:
         say
             Is called with each line that the command prints to standard output or error.
         """
-        before, line = self.interruptions, Lifeline()
+        line = Lifeline()
         how |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "process_group": 0}
         process = subprocess.Popen(command, stderr=subprocess.STDOUT, pass_fds=[line.theirs], **how)
         try:
             line.tie(process.pid)
             send = partial(_signal, process.pid)
-            with self.running(send, before), hearing(process.stdout, say):
+            with self.running(send), hearing(process.stdout, say):
                 return process.wait()
         finally:
             line.let_go()
 
     @contextlib.contextmanager
-    def running(self, send: Callable[[int], None], before: int) -> Iterator[None]:
+    def running(self, send: Callable[[int], None]) -> Iterator[None]:
         """Have a command among those that are interrupted while the context lasts.
 
-        `send` gives it the signal of a number, and may be called by a signal handler; `before` is
-        how many interruptions there had been before it was started.
+        `send` gives it the signal of a number, and may be called by a signal handler. After an
+        interruption nobody starts a command, so one that is there came while this one was started.
         """
         try:
             self._send.add(send)
-            if self.interruptions > before:  # it came before the command was known
+            if self.interruptions:
                 send(signal.SIGINT)
             yield
         finally:
             self._send.discard(send)
-            if self.interruptions > before:
+            if self.interruptions:
                 send(signal.SIGKILL)
 
     def interrupt(self) -> None:

@@ -45,17 +45,17 @@ class OwnCommands(Commands):
             return super().run(command, say, **how)
         if command[-1] == PLAN:
             return _plan(Path(how["cwd"]), say)
-        words, before = own_words(command[-1], how["env"]), self.interruptions
+        words = own_words(command[-1], how["env"])
         if words[:1] == ["execute"] and not why_off(how["env"]):
             try:
-                return self._run_warm(words, say, before, how)
+                return self._run_warm(words, say, how)
             except ColdStart:  # nothing was run
-                if self.interruptions > before:
+                if self.interruptions:
                     return 130
         return super().run(command, say, **how)
 
     def _run_warm(
-        self, words: Sequence[str], say: Callable[[str], None], before: int, how: Mapping[str, Any]
+        self, words: Sequence[str], say: Callable[[str], None], how: Mapping[str, Any]
     ) -> int:
         """Let the warm server run our command line `words`; return its exit code."""
         given, folder = time.monotonic(), os.path.abspath(how["cwd"])
@@ -71,7 +71,7 @@ class OwnCommands(Commands):
             os.close(nothing)
             os.close(said)
         stream = open(heard, "rb")  # closed by whoever hears it: it may last longer than this
-        with connection, self.running(partial(signal_warm, connection, pid), before):
+        with connection, self.running(partial(signal_warm, connection, pid)):
             with hearing(stream, say):
                 code = exit_code(connection)
             if code is None:
