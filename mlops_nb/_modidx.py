@@ -4129,6 +4129,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'mlops_nb.warm.client': { 'mlops_nb.warm.client.ColdStart': ('lib/warm/client.html#coldstart', 'mlops_nb/warm/client.py'),
                                       'mlops_nb.warm.client.ColdStart.__init__': ( 'lib/warm/client.html#coldstart.__init__',
                                                                                    'mlops_nb/warm/client.py'),
+                                      'mlops_nb.warm.client._failures_are_cold_starts': ( 'lib/warm/client.html#_failures_are_cold_starts',
+                                                                                          'mlops_nb/warm/client.py'),
                                       'mlops_nb.warm.client._wait': ('lib/warm/client.html#_wait', 'mlops_nb/warm/client.py'),
                                       'mlops_nb.warm.client.begin_warm': ('lib/warm/client.html#begin_warm', 'mlops_nb/warm/client.py'),
                                       'mlops_nb.warm.client.exit_code': ('lib/warm/client.html#exit_code', 'mlops_nb/warm/client.py'),

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from .place import LOG, OFF, SOCKET, make_private, server_folder
 from .state import own_state
@@ -65,49 +65,49 @@ def begin_warm(
 ) -> tuple[socket.socket, int]:
     """Let the warm server run a command in a process that is like a child of this one.
 
-    Parameters
-    ----------
-    files
-        Its standard input, output and error.
-    environ, cwd
-        Stand for those of this process.
-    asks_again
-        Whether who is refused goes on to ask as usual; the server counts that alone.
+    It has the three `files`, `environ` and `cwd`, by default those of this process. Who is refused
+    and `asks_again` as usual is not counted by the server.
 
     Returns
     -------
-    connection
-        Will say how it ends. When it is closed, the command is interrupted.
-    pid
-        Its process, which leads a group of its own.
+    connection, pid
+        What says how it ends, and interrupts it when closed; its process, which leads a group.
 
     Raises
     ------
     ColdStart
         If nothing was run.
     """
+    command = {"do": "run", "argv": list(arguments), "since": given, "again": asks_again}
     connection = socket.socket(socket.AF_UNIX)
     try:
-        connection.settimeout(ANSWER_SECONDS)
-        connection.connect(os.path.join(server_folder(), SOCKET))
-        refuse_stranger(connection)
-        command = {"do": "run", "argv": list(arguments), "since": given, "again": asks_again}
-        send(connection, command | own_state(environ, cwd))
-        answer = receive(connection)[0]
-        if "refused" in answer:
-            raise ColdStart(answer["refused"], replace=answer["replace"])
-        send(connection, {"go": True}, files)
-        connection.settimeout(None)
-    except BaseException as error:
+        with _failures_are_cold_starts():
+            connection.settimeout(ANSWER_SECONDS)
+            connection.connect(os.path.join(server_folder(), SOCKET))
+            refuse_stranger(connection)
+            send(connection, command | own_state(environ, cwd))
+            answer = receive(connection)[0]
+            if "refused" in answer:
+                raise ColdStart(answer["refused"], replace=answer["replace"])
+            send(connection, {"go": True}, files)
+            connection.settimeout(None)
+    except BaseException:
         connection.close()
-        if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-            raise ColdStart("") from None
-        if isinstance(error, TimeoutError):
-            raise ColdStart("the warm server does not answer") from None
-        if isinstance(error, OSError):
-            raise ColdStart(str(error)) from error
         raise
     return connection, int(answer["pid"])
+
+
+@contextlib.contextmanager
+def _failures_are_cold_starts() -> Iterator[None]:
+    """Let a conversation with the server that fails be a reason to do without it."""
+    try:
+        yield
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise ColdStart("") from None
+    except TimeoutError:
+        raise ColdStart("the warm server does not answer") from None
+    except OSError as error:
+        raise ColdStart(str(error)) from error
 
 
 KILLED = (

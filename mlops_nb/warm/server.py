@@ -175,7 +175,7 @@ class Server(Loop):
         name = differing(request["environ"], self._environ, ())
         refusal = self._trouble or (f"{name} differs" if name else "") or put_on(request)
         if refusal:
-            if request["again"]:
+            if request.get("again"):
                 send(connection, {"refused": refusal, "replace": False})
                 os._exit(NOT_COUNTED)
             useless = self._refusals > 0 and not self._running_commands
