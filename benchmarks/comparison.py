@@ -43,7 +43,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Sample:
-    """What one run of a command cost, in seconds; `own` is what it printed, if a number."""
+    """What one run of a command cost, in seconds; `own` is its last line, if a number."""
 
     wall: float
     cpu: float
@@ -170,9 +170,9 @@ def run_once(command: Command) -> Sample:
 
 
 def _number(output: str) -> float | None:
-    """Return the number that is all of `output`, if it is one."""
+    """Return the number that is the last line of `output`, if it is one."""
     try:
-        return float(output)
+        return float(output.rstrip().rpartition("\n")[2])
     except ValueError:
         return None
 
