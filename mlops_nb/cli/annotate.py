@@ -109,10 +109,10 @@ def remove(runs: tuple[str, ...], where: str | None, as_json: bool) -> None:
     A whole sweep goes by `--where "sweep == 'ID'"`.
     """
     from mlops_nb.core.project import find_project
+    from mlops_nb.runs.store import Store
 
-    store = this_store()
-    # all of them first: a mistake removes nothing
-    found = chosen_runs(find_project(Path.cwd()), runs, where)
+    project = find_project(Path.cwd())
+    found, store = chosen_runs(project, runs, where), Store(project.runs)
     done = "removed; `mlops-nb runs unremove` brings it back"
     _show({run: store.remove(run) for run in found}, done, as_json=as_json)
 
@@ -124,9 +124,10 @@ def remove(runs: tuple[str, ...], where: str | None, as_json: bool) -> None:
 def unremove(runs: tuple[str, ...], where: str | None, as_json: bool) -> None:
     """Bring RUN... back that were removed; `runs --all` shows those as well."""
     from mlops_nb.core.project import find_project
+    from mlops_nb.runs.store import Store
 
-    store = this_store()
-    found = chosen_runs(find_project(Path.cwd()), runs, where, removed=True)
+    project = find_project(Path.cwd())
+    found, store = chosen_runs(project, runs, where, removed=True), Store(project.runs)
     _show({run: store.restore(run) for run in found}, "back", as_json=as_json)
 
 

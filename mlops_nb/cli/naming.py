@@ -72,7 +72,7 @@ def chosen_runs(
     from mlops_nb.runs.store import Store
 
     store = Store(project.runs)
-    found = [store.find(run) for run in runs]
+    found = [store.find(run) for run in runs]  # a mistake in one, and nothing is done to any
     if where is not None:
         if not where.strip():
             raise UsageError("the filter is empty", hint="see `mlops-nb runs --help`")

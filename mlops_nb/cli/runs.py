@@ -15,6 +15,7 @@ from .show import json_option, print_csv, print_json
 
 if TYPE_CHECKING:
     from mlops_nb.runs.index import Index
+    from mlops_nb.core.project import Project
     from mlops_nb.runs.store import Store
     from mlops_nb.runs.view import View
 
@@ -74,12 +75,18 @@ def runs(ctx: click.Context, /, by: str | None, as_csv: bool, as_json: bool, **g
         return
     if as_csv and as_json:
         raise click.UsageError("ask for --csv or for --json")
+    from dataclasses import replace
+
+    from mlops_nb.core.project import find_project
+    from mlops_nb.pipeline.listing import stages_in_order
+
     as_table = not (as_csv or as_json)
     view = _view(as_table=as_table, **given)
     keys = _words((by,)) if by is not None else None
-    with _index() as (store, index):
+    project = find_project(Path.cwd())
+    with _index(project) as (store, index):
         if as_table:
-            view = _of_last_stage(view)
+            view = replace(view, stages=stages_in_order(project))  # the last has what matters
         if keys is not None:
             _list_groups(index, view, keys, as_csv=as_csv, as_json=as_json)
         else:
@@ -106,31 +113,19 @@ def _view(*, as_table: bool, columns: tuple[str, ...], limit: int | None, **give
     return View(columns=_words(columns), limit=limit or None, **given)
 
 
-def _of_last_stage(view: View) -> View:
-    """Return `view` with the order of the stages, whose last one has the figures that matter."""
-    from dataclasses import replace
-
-    from mlops_nb.core.project import find_project
-    from mlops_nb.pipeline.listing import stages_in_order
-
-    return replace(view, stages=stages_in_order(find_project(Path.cwd())))
-
-
 def _words(texts: tuple[str, ...]) -> list[str]:
     """Return the names in lists that are separated by commas."""
     return [word.strip() for text in texts for word in text.split(",") if word.strip()]
 
 
 @contextmanager
-def _index() -> Iterator[tuple[Store, Index]]:
-    """Give the store and the table of the runs of this project; say so if that takes long."""
-    from mlops_nb.core.project import find_project
+def _index(project: Project) -> Iterator[tuple[Store, Index]]:
+    """Give the store and the table of the runs of `project`; say so if that takes long."""
     from mlops_nb.pipeline.listing import all_runs
     from mlops_nb.runs.store import Store
 
     from .progress import patience
 
-    project = find_project(Path.cwd())
     with all_runs(project) as index:
         with patience("looking at the runs"):
             index.names()

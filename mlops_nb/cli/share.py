@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .naming import chosen_runs, complete_run, where_option
+from .naming import chosen_runs, runs_argument, where_option
 from .show import json_option, print_json
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ def _arrived(done: Pulled | Imported, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, shell_complete=complete_run)
+@runs_argument
 @click.option("-r", "--remote", default="origin", show_default=True, help="The git remote.")
 @click.option("--data", is_flag=True, help="Send the outputs to the DVC remote as well.")
 @where_option
 @json_option
 def push(runs: tuple[str, ...], where: str | None, remote: str, data: bool, as_json: bool) -> None:
-    """Send RUNS (default: all that are over) to colleagues through the git remote.
+    """Send RUN... (default: all that are over) to colleagues through the git remote.
 
     Record, reports, code and experiment go along. A run that was sent before carries what was said
     about it since, by you or by others. With --data the outputs go first, to the default DVC remote
@@ -73,7 +73,7 @@ def pull(remote: str, as_json: bool) -> None:
 
 
 @click.command("export")
-@click.argument("runs", metavar="[RUN...]", nargs=-1, shell_complete=complete_run)
+@runs_argument
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--data", is_flag=True, help="Put the outputs in as well.")
 @where_option

@@ -17,7 +17,7 @@ from typing import Any
 from ..warm.lifeline import Lifeline
 
 # %% auto #0
-__all__ = ['Commands', 'hearing']
+__all__ = ['Commands', 'hearing', 'signal_group']
 
 # %% ../../nbs/lib/pipeline/62_command.ipynb #dea0cc72
 _LONGEST = 1 << 16
@@ -53,7 +53,7 @@ class Commands:
         process = subprocess.Popen(command, stderr=subprocess.STDOUT, pass_fds=[line.theirs], **how)
         try:
             line.tie(process.pid)
-            send = partial(_signal, process.pid)
+            send = partial(signal_group, process.pid)
             with self.running(send), hearing(process.stdout, say):
                 return process.wait()
         finally:
@@ -109,7 +109,7 @@ def _hear(stream: Any, say: Callable[[str], None]) -> None:
             say(line)
 
 
-def _signal(group: int, number: int) -> None:
+def signal_group(group: int, number: int) -> None:
     """Send a signal to a process group, if there is still somebody in it."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)

@@ -9,24 +9,24 @@ import logging
 import os
 import re
 import shutil
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..core.project import Project
 from ..errors import MlopsNbError
-from .command import Commands, hearing
+from .command import Commands, hearing, signal_group
 from .plan import make_plan
 from .repro import Follow, Reproduction, ReproOrder, Told, refusal
 from .turns import message_of
 from .worker import Relay
 from .worker import reproduce as reproduce_with_dvc
-from ..warm.client import KILLED, ColdStart, begin_warm, exit_code, signal_warm
+from ..warm.client import KILLED, ColdStart, begin_warm, exit_code, pass_signal
 from ..warm.place import why_off
 
 # %% auto #0
@@ -71,7 +71,14 @@ class OwnCommands(Commands):
             os.close(nothing)
             os.close(said)
         stream = open(heard, "rb")  # closed by whoever hears it: it may last longer than this
-        with connection, self.running(partial(signal_warm, connection, pid)):
+
+        def give(number: int) -> None:
+            if number == signal.SIGKILL:
+                signal_group(pid, number)
+            else:
+                pass_signal(connection, number)
+
+        with connection, self.running(give):
             with hearing(stream, say):
                 code = exit_code(connection)
             if code is None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import subprocess
 
 # %% auto #0
-__all__ = ['TYPE_CHECKING', 'PASSED_ON', 'KILLED', 'IDLE', 'IDLE_SECONDS', 'ColdStart', 'run_warm', 'begin_warm', 'signal_warm',
+__all__ = ['TYPE_CHECKING', 'PASSED_ON', 'KILLED', 'IDLE', 'IDLE_SECONDS', 'ColdStart', 'run_warm', 'begin_warm', 'pass_signal',
            'exit_code', 'within_execution', 'start_server', 'idle_seconds', 'stop_server']
 
 # %% ../../nbs/lib/warm/58_client.ipynb #f6e1ae7d
@@ -116,13 +116,10 @@ KILLED = (
 )
 
 
-def signal_warm(connection: socket.socket, pid: int, number: int) -> None:
-    """Send a signal to the command of `connection` in process `pid`, if it has not ended."""
-    with contextlib.suppress(OSError):
-        if number == signal.SIGKILL:
-            os.killpg(pid, number)
-        else:  # it listens as soon as it can do what the signal asks for
-            send(connection, {"signal": number})
+def pass_signal(connection: socket.socket, number: int) -> None:
+    """Send a signal to the command of `connection`, which listens as soon as it can obey."""
+    with contextlib.suppress(OSError):  # it has ended; how will be read
+        send(connection, {"signal": number})
 
 
 def exit_code(connection: socket.socket) -> int | None:
@@ -137,7 +134,7 @@ def _wait(connection: socket.socket) -> int:
     """Pass signals on until the command has ended, ignore them then; return its exit code."""
 
     def pass_on(number: int, frame: object) -> None:
-        signal_warm(connection, 0, number)  # if it has ended, how will be read
+        pass_signal(connection, number)
 
     passed_on = []
     try:

@@ -175,12 +175,10 @@ class Server(Loop):
         name = differing(request["environ"], self._environ, ())
         refusal = self._trouble or (f"{name} differs" if name else "") or put_on(request)
         if refusal:
-            if request.get("again"):
-                send(connection, {"refused": refusal, "replace": False})
-                os._exit(NOT_COUNTED)
-            useless = self._refusals > 0 and not self._running_commands
+            counts = not request.get("again")
+            useless = counts and self._refusals > 0 and not self._running_commands
             send(connection, {"refused": refusal, "replace": useless})
-            os._exit(REFUSED)
+            os._exit(REFUSED if counts else NOT_COUNTED)
         send(connection, {"pid": os.getpid()})
         carry_out(request["since"])
         _, files = receive(connection)  # fails if the asker has given up by now

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,38 +68,33 @@ def test_a_cell_that_fails_is_named_as_ever(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in said
 
 
-@pytest.mark.usefixtures("warm", "no_process")
-def test_an_interruption_reaches_the_cell_and_leaves_no_kernel(tmp_path: Path) -> None:
-    commands, begun = OwnCommands(), tmp_path / "begun"
+def run_until(folder: Path, act: Callable[[OwnCommands], None]) -> tuple[int, str, int]:
+    """Execute what takes long; `act` when it has begun. Return code, output and the kernel's id."""
+    commands, begun = OwnCommands(), folder / "begun"
     cell = f"import os, time; open({str(begun)!r}, 'w').write(str(os.getpid())); time.sleep(300)"
 
-    def interrupt() -> None:
+    def act_then() -> None:
         while not (begun.exists() and begun.read_text()):
             time.sleep(0.01)
-        commands.interrupt()
+        act(commands)
 
-    thread = threading.Thread(target=interrupt)
+    thread = threading.Thread(target=act_then)
     thread.start()
-    code, said = run(tmp_path, cell, commands=commands)
+    code, said = run(folder, cell, commands=commands)
     thread.join()
+    return code, said, int(begun.read_text())
+
+
+@pytest.mark.usefixtures("warm", "no_process")
+def test_an_interruption_reaches_the_cell_and_leaves_no_kernel(tmp_path: Path) -> None:
+    code, said, kernel = run_until(tmp_path, OwnCommands.interrupt)
     assert code == 130, said
-    assert not psutil.pid_exists(int(begun.read_text()))
+    assert not psutil.pid_exists(kernel)
 
 
 @pytest.mark.usefixtures("warm", "no_process")
 def test_a_killed_execution_is_told(tmp_path: Path) -> None:
-    commands, begun = OwnCommands(), tmp_path / "begun"
-    cell = f"import time; open({str(begun)!r}, 'w').close(); time.sleep(300)"
-
-    def kill() -> None:
-        while not begun.exists():
-            time.sleep(0.01)
-        commands.kill()
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    code, said = run(tmp_path, cell, commands=commands)
-    thread.join()
+    code, said, _ = run_until(tmp_path, OwnCommands.kill)
     assert code == 3
     assert "mlops-nb recover" in said
 
